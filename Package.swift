@@ -1,0 +1,125 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The rules of the house that the build itself checks: complete concurrency checking (Swift 6
+// mode), every import named by the file that needs it, and no warning left standing.
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "opsd",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "opsd", targets: ["opsd"]),
+        .library(name: "OpsdRooms", targets: ["Ledger", "Trading", "Control", "SQLiteStore"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+    ],
+    targets: [
+        // The front door: commands, configuration, wiring. Imports every room; nobody imports it.
+        .executableTarget(
+            name: "opsd",
+            dependencies: [
+                "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
+                "PaperBroker", "StrictYAML", argumentParser, crypto, hummingbird, jwt, lifecycle, logging,
+                metrics, yams,
+            ],
+            swiftSettings: house),
+
+        // The rooms.
+        .target(
+            name: "Trading", dependencies: ["Ledger", "StrictYAML", logging, metrics],
+            swiftSettings: house),
+        .target(
+            name: "Control",
+            dependencies: ["Ledger", coreMetrics, logging, subprocess, system],
+            swiftSettings: house),
+
+        // Stores and brokers: one target each.
+        .target(
+            name: "SQLiteStore", dependencies: ["Ledger", grdb],
+            path: "Sources/Stores/SQLiteStore", swiftSettings: house),
+        .target(
+            name: "AlpacaBroker", dependencies: ["Ledger", "Trading", "CurlClient", logging],
+            path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
+        .target(
+            name: "PaperBroker",
+            dependencies: ["Ledger", grdb, hummingbird, lifecycle, logging, metrics],
+            path: "Sources/Brokers/PaperBroker", swiftSettings: house),
+
+        // The ground floor.
+        .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
+        .target(name: "Ledger", dependencies: [crypto, grdb, logging], swiftSettings: house),
+        .target(name: "StrictYAML", dependencies: ["Ledger", yams], swiftSettings: house),
+
+        // C libraries: module maps and static-inline shims only.
+        .systemLibrary(
+            name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]),
+
+        // Tests: one folder a target, and IntegrationTests against real processes and servers.
+        .target(
+            name: "TestSupport", dependencies: ["Ledger"], path: "Tests/TestSupport",
+            swiftSettings: house),
+        .testTarget(
+            name: "LedgerTests", dependencies: ["Ledger", "TestSupport", grdb],
+            swiftSettings: house),
+        .testTarget(
+            name: "StrictYAMLTests", dependencies: ["StrictYAML", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "TradingTests", dependencies: ["Trading", "Ledger", "SQLiteStore", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "ControlTests", dependencies: ["Control", "Ledger", "TestSupport", coreMetrics],
+            swiftSettings: house),
+        .testTarget(
+            name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "CurlClientTests", dependencies: ["CurlClient", "TestSupport", hummingbird],
+            swiftSettings: house),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: [
+                "AlpacaBroker", "PaperBroker", "CurlClient", "Trading", "Ledger", "TestSupport",
+                hummingbird,
+            ], swiftSettings: house),
+        .testTarget(
+            name: "OpsdTests", dependencies: ["opsd", "Ledger", "Trading", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],
+            swiftSettings: house),
+    ]
+)

@@ -1,0 +1,201 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// An instant: whole microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+public struct Timestamp: Hashable, Comparable, Sendable {
+    public let microseconds: Int64
+
+    public init(microseconds: Int64) {
+        self.microseconds = microseconds
+    }
+
+    public static func < (left: Timestamp, right: Timestamp) -> Bool {
+        left.microseconds < right.microseconds
+    }
+
+    /// The wall clock of this machine.
+    public static func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(
+            microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+    }
+
+    public func advanced(bySeconds seconds: Int64) -> Timestamp {
+        Timestamp(microseconds: microseconds + seconds * 1_000_000)
+    }
+
+    /// Seconds since the epoch, cut down to whole ones.
+    public var seconds: Int64 { Calendar.floorDivide(microseconds, 1_000_000) }
+}
+
+// MARK: - RFC 3339
+
+extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
+    /// RFC 3339 in UTC, with as many digits of the second as are not zero: `2026-11-21T09:30:00Z`,
+    /// `2026-11-21T09:30:00.25Z`.
+    public var description: String {
+        let days = Calendar.floorDivide(microseconds, Calendar.microsecondsPerDay)
+        var rest = microseconds - days * Calendar.microsecondsPerDay
+        let (year, month, day) = Calendar.date(ofDay: days)
+        let fraction = rest % 1_000_000
+        rest /= 1_000_000
+        var text = String()
+        text.reserveCapacity(28)
+        text.append(Self.padded(year, to: 4))
+        text.append("-")
+        text.append(Self.padded(month, to: 2))
+        text.append("-")
+        text.append(Self.padded(day, to: 2))
+        text.append("T")
+        text.append(Self.padded(rest / 3_600, to: 2))
+        text.append(":")
+        text.append(Self.padded(rest / 60 % 60, to: 2))
+        text.append(":")
+        text.append(Self.padded(rest % 60, to: 2))
+        if fraction != 0 {
+            var digits = Self.padded(fraction, to: 6)
+            while digits.last == "0" { digits.removeLast() }
+            text.append(".")
+            text.append(digits)
+        }
+        text.append("Z")
+        return text
+    }
+
+    /// Reads RFC 3339 with any offset and up to nine digits of the second; what is finer than a
+    /// microsecond is cut off. Nil for anything else, and for a date that no calendar has.
+    public init?(_ text: some StringProtocol) {
+        var scanner = DigitScanner(text.utf8)
+        guard
+            let year = scanner.digits(4), scanner.skip("-"),
+            let month = scanner.digits(2), scanner.skip("-"),
+            let day = scanner.digits(2),
+            scanner.skip("T") || scanner.skip("t") || scanner.skip(" "),
+            let hour = scanner.digits(2), scanner.skip(":"),
+            let minute = scanner.digits(2), scanner.skip(":"),
+            let second = scanner.digits(2),
+            let days = Calendar.day(year: year, month: month, day: day),
+            hour < 24, minute < 60, second < 61
+        else { return nil }
+        var fraction: Int64 = 0
+        if scanner.skip(".") {
+            guard let read = scanner.fraction() else { return nil }
+            fraction = read
+        }
+        guard let offset = scanner.offsetMinutes(), scanner.isAtEnd else { return nil }
+        let minutes = hour * 60 + minute - offset
+        let seconds = days * 86_400 + minutes * 60 + second
+        self.init(microseconds: seconds * 1_000_000 + fraction)
+    }
+
+    private static func padded(_ number: Int64, to width: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    }
+}
+
+/// The proleptic Gregorian calendar, by counting days.
+enum Calendar {
+    static let microsecondsPerDay: Int64 = 86_400_000_000
+
+    static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
+        let quotient = value / divisor
+        return value % divisor < 0 ? quotient - 1 : quotient
+    }
+
+    /// Days since 1970-01-01; nil when the month has no such day.
+    static func day(year: Int64, month: Int64, day: Int64) -> Int64? {
+        guard (1...12).contains(month), day >= 1, day <= length(ofMonth: month, year: year) else {
+            return nil
+        }
+        // Years that begin in March put the leap day at the end, where it disturbs nothing.
+        let shifted = month <= 2 ? year - 1 : year
+        let era = floorDivide(shifted, 400)
+        let yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+        return era * 146_097 + dayOfEra - 719_468
+    }
+
+    static func date(ofDay days: Int64) -> (year: Int64, month: Int64, day: Int64) {
+        let shifted = days + 719_468
+        let era = floorDivide(shifted, 146_097)
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra =
+            (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let marchMonth = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * marchMonth + 2) / 5 + 1
+        let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        return (year, month, day)
+    }
+
+    private static func length(ofMonth month: Int64, year: Int64) -> Int64 {
+        switch month {
+        case 2: (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
+    }
+}
+
+/// Reads fixed-width digits off a run of UTF-8.
+private struct DigitScanner {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ utf8: some Sequence<UInt8>) {
+        rest = ArraySlice(utf8)
+    }
+
+    var isAtEnd: Bool { rest.isEmpty }
+
+    mutating func digits(_ count: Int) -> Int64? {
+        guard rest.count >= count else { return nil }
+        var value: Int64 = 0
+        for byte in rest.prefix(count) {
+            guard (48...57).contains(byte) else { return nil }
+            value = value * 10 + Int64(byte - 48)
+        }
+        rest = rest.dropFirst(count)
+        return value
+    }
+
+    mutating func skip(_ character: Unicode.Scalar) -> Bool {
+        guard rest.first == UInt8(ascii: character) else { return false }
+        rest = rest.dropFirst()
+        return true
+    }
+
+    /// One to nine digits, as microseconds.
+    mutating func fraction() -> Int64? {
+        var value: Int64 = 0
+        var count = 0
+        while count < 9, let digit = digits(1) {
+            if count < 6 { value = value * 10 + digit }
+            count += 1
+        }
+        guard count > 0 else { return nil }
+        for _ in count..<max(count, 6) { value *= 10 }
+        return value
+    }
+
+    mutating func offsetMinutes() -> Int64? {
+        if skip("Z") || skip("z") { return 0 }
+        let sign: Int64
+        if skip("+") {
+            sign = 1
+        } else if skip("-") {
+            sign = -1
+        } else {
+            return nil
+        }
+        guard let hours = digits(2), skip(":"), let minutes = digits(2), hours < 24, minutes < 60
+        else { return nil }
+        return sign * (hours * 60 + minutes)
+    }
+}
