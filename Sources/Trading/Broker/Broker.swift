@@ -29,8 +29,8 @@ public protocol Broker: Sendable {
     /// is cancelled. `BrokerError.rejected` means that it cannot be cancelled any more.
     func cancel(brokerOrderID: String, account: String) async throws(BrokerError)
 
-    /// Fills after the one named by `after` (nil: from the first), oldest first, all pages.
-    func fills(of account: String, after: String?) async throws(BrokerError) -> [BrokerFill]
+    /// Fills from a starting point on, oldest first, all pages.
+    func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
 
     /// The latest quotes of some symbols; one that the broker does not know is left out.
     func quotes(
@@ -53,6 +53,14 @@ public enum BrokerError: Error, Sendable, Equatable {
     case unauthorized(String)
     /// The broker answered in a way that this adapter does not understand.
     case malformed(String)
+}
+
+/// Where a list of fills begins.
+public enum FillStart: Sendable, Hashable {
+    case beginning
+    /// Right after the fill with this id.
+    case afterFill(String)
+    case afterTime(Timestamp)
 }
 
 public enum BrokerOrderFilter: String, Sendable {
@@ -107,7 +115,7 @@ public struct BrokerOrder: Sendable, Hashable {
 /// One execution. `cumulativeQuantity` is the order's filled quantity after it, so that fills can be
 /// applied in any order of arrival and any number of times.
 public struct BrokerFill: Sendable, Hashable {
-    /// The broker's id of the execution; also the cursor for `Broker.fills(of:after:)`.
+    /// The broker's id of the execution; also the cursor for `Broker.fills(of:from:)`.
     public var id: String
     public var brokerOrderID: String
     public var symbol: String

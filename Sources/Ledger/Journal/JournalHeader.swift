@@ -1,0 +1,54 @@
+internal import Foundation
+internal import GRDB
+
+/// What a journal file says of itself: the key of the digests and the head of the journal when the
+/// file was begun. The chain of the file's entries starts from a checksum of this header.
+struct JournalHeader: Equatable {
+    private static let format = 1
+    let digestKey: SipHashKey
+    let previous: JournalHead
+
+    var checksum: Checksum {
+        let key = Checksum(bytes: digestKey.bytes).description
+        return previous.checksum.next(
+            text: "opsd journal \(Self.format) \(previous.sequence) \(key)")
+    }
+
+    /// Where the chain of the file's entries begins.
+    var start: JournalHead {
+        JournalHead(sequence: previous.sequence, checksum: checksum)
+    }
+
+    func create(in database: Database) throws {
+        try database.execute(
+            sql: """
+                CREATE TABLE header(
+                    format INTEGER NOT NULL, digest_key BLOB NOT NULL,
+                    previous_sequence INTEGER NOT NULL, previous_checksum BLOB NOT NULL);
+                CREATE TABLE entries(
+                    sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL,
+                    body BLOB NOT NULL, checksum BLOB NOT NULL);
+                """)
+        try database.execute(
+            sql: "INSERT INTO header VALUES (?, ?, ?, ?)",
+            arguments: [
+                Self.format, Data(digestKey.bytes), previous.sequence.rawValue,
+                Data(previous.checksum.bytes),
+            ])
+    }
+
+    /// Nil when the header is not one of this format.
+    static func read(_ database: Database) throws -> JournalHeader? {
+        guard let row = try GRDB.Row.fetchOne(database, sql: "SELECT * FROM header"),
+            row["format"] as Int? == format,
+            let keyBytes = row["digest_key"] as Data?, let key = SipHashKey(bytes: keyBytes),
+            let sequence = row["previous_sequence"] as Int64?,
+            let checksumBytes = row["previous_checksum"] as Data?,
+            let checksum = Checksum(stored: Array(checksumBytes))
+        else { return nil }
+        return JournalHeader(
+            digestKey: key,
+            previous: JournalHead(
+                sequence: SequenceNumber(rawValue: sequence), checksum: checksum))
+    }
+}

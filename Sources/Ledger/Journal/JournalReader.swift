@@ -1,0 +1,162 @@
+internal import Foundation
+internal import GRDB
+
+/// Reads the journal of another process (or of nobody), a page at a time, verifying every checksum.
+/// It never writes: no lock, no checkpoint, no change of mode.
+public final class JournalReader {
+    private let directory: String
+    private var opened: (file: JournalFile, header: JournalHeader, database: DatabaseQueue)?
+    /// The last entry that was read, so that the next page need not look its checksum up again.
+    private var last: JournalHead?
+
+    public init(directory: String) throws(JournalError) {
+        self.directory = directory
+        guard !JournalFile.all(in: directory).isEmpty else { throw .missing(path: directory) }
+    }
+
+    /// The key of the digests of this journal's rows.
+    public func digestKey() throws(JournalError) -> SipHashKey {
+        guard let first = JournalFile.all(in: directory).first else {
+            throw .missing(path: directory)
+        }
+        return try open(first).header.digestKey
+    }
+
+    /// The entries after a sequence number, oldest first, at most `limit` of them. Fewer, or none,
+    /// only when the journal has no more. Throws `damaged`, naming the last whole entry, as soon as
+    /// a byte of an entry is not what was written: nothing damaged is ever returned or passed over.
+    public func entries(
+        after sequence: SequenceNumber, limit: Int
+    ) throws(JournalError) -> [Entry] {
+        var found: [Entry] = []
+        let files = JournalFile.all(in: directory)
+        var index = max(0, (files.firstIndex { $0.firstSequence > sequence } ?? files.count) - 1)
+        var position = sequence
+        while index < files.count {
+            let page = try read(files[index], after: position, limit: limit - found.count)
+            found += page.entries
+            guard found.count < limit, index + 1 < files.count else { break }
+            index += 1
+            try expect(files[index], toFollow: page.end)
+            position = max(position, page.end.sequence)
+        }
+        return found
+    }
+
+    /// The last entry's sequence and checksum, the entry itself verified.
+    public func head() throws(JournalError) -> JournalHead {
+        guard let newest = JournalFile.all(in: directory).last else {
+            throw .missing(path: directory)
+        }
+        let (_, header, database) = try open(newest)
+        let secondLast: Int64?
+        do {
+            secondLast = try database.read { database in
+                try Int64.fetchOne(
+                    database,
+                    sql: "SELECT sequence FROM entries ORDER BY sequence DESC LIMIT 1 OFFSET 1")
+            }
+        } catch {
+            throw journalError(error, path: newest.path, after: header.previous.sequence)
+        }
+        let start = secondLast.map(SequenceNumber.init(rawValue:)) ?? header.previous.sequence
+        return try read(newest, after: start, limit: 2).end
+    }
+
+    private func open(
+        _ file: JournalFile
+    ) throws(JournalError) -> (file: JournalFile, header: JournalHeader, database: DatabaseQueue) {
+        if let opened, opened.file.path == file.path { return opened }
+        do {
+            var configuration = GRDB.Configuration()
+            configuration.readonly = true
+            configuration.busyMode = .timeout(1)
+            let database = try DatabaseQueue(path: file.path, configuration: configuration)
+            guard let header = try database.read(JournalHeader.read) else {
+                throw JournalError.damaged(
+                    file: file.path, after: last?.sequence ?? .none,
+                    problem: "the header is missing or of another format")
+            }
+            opened = (file, header, database)
+            return (file, header, database)
+        } catch {
+            throw journalError(error, path: file.path, after: last?.sequence ?? .none)
+        }
+    }
+
+    /// A page of one file, and where the chain stands at its end.
+    private func read(
+        _ file: JournalFile, after sequence: SequenceNumber, limit: Int
+    ) throws(JournalError) -> (entries: [Entry], end: JournalHead) {
+        let (_, header, database) = try open(file)
+        let known = last
+        var chain = header.start
+        do {
+            let entries = try database.read { database in
+                if sequence > header.previous.sequence {
+                    if let known, known.sequence == sequence {
+                        chain = known
+                    } else {
+                        chain = try Self.link(at: sequence, in: file, header, database)
+                    }
+                }
+                return try Self.verified(after: &chain, limit: limit, in: file, database)
+            }
+            last = chain
+            return (entries, chain)
+        } catch {
+            throw journalError(error, path: file.path, after: chain.sequence)
+        }
+    }
+
+    /// The stored checksum of the entry that a page begins after.
+    private static func link(
+        at sequence: SequenceNumber, in file: JournalFile, _ header: JournalHeader,
+        _ database: Database
+    ) throws -> JournalHead {
+        let row = try GRDB.Row.fetchOne(
+            database,
+            sql: """
+                SELECT sequence, checksum FROM entries
+                WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1
+                """, arguments: [sequence.rawValue])
+        guard let row else { return header.start }
+        let found = SequenceNumber(rawValue: Int64.fromDatabaseValue(row[0]) ?? -1)
+        let bytes = Array(Data.fromDatabaseValue(row[1]) ?? Data())
+        guard let checksum = Checksum(stored: bytes) else {
+            throw JournalError.damaged(
+                file: file.path, after: SequenceNumber(rawValue: found.rawValue - 1),
+                problem: "the checksum of entry \(found) is not 32 bytes long")
+        }
+        return JournalHead(sequence: found, checksum: checksum)
+    }
+
+    private static func verified(
+        after chain: inout JournalHead, limit: Int, in file: JournalFile, _ database: Database
+    ) throws -> [Entry] {
+        let cursor = try GRDB.Row.fetchCursor(
+            database,
+            sql: """
+                SELECT sequence, time, body, checksum FROM entries
+                WHERE sequence > ? ORDER BY sequence LIMIT ?
+                """, arguments: [chain.sequence.rawValue, limit])
+        var entries: [Entry] = []
+        while let row = try cursor.next() {
+            let entry = try StoredEntry(row).verified(after: chain, file: file.path)
+            entries.append(entry)
+            chain = JournalHead(sequence: entry.sequence, checksum: entry.checksum)
+        }
+        return entries
+    }
+
+    private func expect(
+        _ file: JournalFile, toFollow end: JournalHead
+    ) throws(JournalError) {
+        let previous = try open(file).header.previous
+        guard previous == end else {
+            throw .damaged(
+                file: file.path, after: end.sequence,
+                problem: "the file follows entry \(previous.sequence), not \(end.sequence)")
+        }
+    }
+}

@@ -1,0 +1,163 @@
+internal import Foundation
+internal import GRDB
+
+/// The journal in rolled SQLite files: WAL, synchronous=FULL, one writer, one flush for a batch.
+///
+/// It promises: what `append` returned for is on disk; a crash at any moment leaves a whole prefix;
+/// two writers cannot be at work at once (a kernel lock, on a file of its own).
+public final class SQLiteJournal: Journal {
+    public struct Options: Sendable {
+        /// A file that has grown to this is closed and the next one begun.
+        public var rollAtBytes: Int = 256_000_000
+        /// Pages of write-ahead log after which they are moved into the file: it bounds recovery.
+        public var checkpointPages: Int = 4_000
+
+        public init() {}
+    }
+
+    public let directory: String
+    public let digestKey: SipHashKey
+    public private(set) var head: JournalHead
+    private let options: Options
+    private let lock: FileLock
+    private let reader: JournalReader
+    private var path: String
+    private var database: DatabaseQueue
+    private var bytesInFile: Int
+
+    /// Opens the journal of a directory, or begins one when there is none.
+    /// - Parameter epochAbove: a new journal's epoch is one more than this; a journal that exists is
+    ///   not changed by it.
+    public init(
+        directory: String, options: Options = Options(), epochAbove: Int64 = 0
+    ) throws(JournalError) {
+        self.directory = directory
+        self.options = options
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw .inputOutput(path: directory, problem: error.localizedDescription)
+        }
+        guard let lock = try FileLock(path: directory + "/writer.lock") else {
+            throw .lockedElsewhere(path: directory)
+        }
+        self.lock = lock
+        if JournalFile.all(in: directory).isEmpty {
+            let origin = JournalHead(
+                sequence: SequenceNumber(epoch: epochAbove + 1, number: 0), checksum: .origin)
+            try JournalFile.begin(
+                in: directory, JournalHeader(digestKey: .random(), previous: origin))
+        }
+        reader = try JournalReader(directory: directory)
+        digestKey = try reader.digestKey()
+        head = try reader.head()
+        guard let newest = JournalFile.all(in: directory).last else {
+            throw .missing(path: directory)
+        }
+        path = newest.path
+        database = try Self.open(newest.path, options)
+        bytesInFile = Self.size(of: newest.path)
+    }
+
+    public func append(_ drafts: [EntryDraft]) throws(JournalError) {
+        if drafts.isEmpty { return }
+        if bytesInFile >= options.rollAtBytes { try roll() }
+        var chain = head
+        var rows: [StoredEntry] = []
+        rows.reserveCapacity(drafts.count)
+        for draft in drafts {
+            guard draft.sequence.follows(chain.sequence) else {
+                throw .outOfOrder(head: chain.sequence, found: draft.sequence)
+            }
+            let row = StoredEntry(draft, after: chain.checksum)
+            chain = JournalHead(sequence: row.sequence, checksum: row.checksum)
+            rows.append(row)
+        }
+        do {
+            try insert(rows)
+        } catch {
+            throw journalError(error, path: path, after: head.sequence)
+        }
+        bytesInFile += rows.reduce(0) { $0 + $1.body.count + 64 }
+        head = chain
+    }
+
+    public func entries(
+        after sequence: SequenceNumber, limit: Int
+    ) throws(JournalError) -> [Entry] {
+        try reader.entries(after: sequence, limit: limit)
+    }
+
+    private func insert(_ rows: [StoredEntry]) throws {
+        try database.writeWithoutTransaction { database in
+            try database.inTransaction(.immediate) {
+                let statement = try database.cachedStatement(
+                    sql: "INSERT INTO entries VALUES (?, ?, ?, ?)")
+                for row in rows {
+                    statement.setUncheckedArguments([
+                        row.sequence.rawValue, row.time.microseconds, Data(row.body),
+                        Data(row.checksum.bytes),
+                    ])
+                    try statement.execute()
+                }
+                return .commit
+            }
+        }
+    }
+
+    // MARK: - Files
+
+    private static func open(
+        _ path: String, _ options: Options
+    ) throws(JournalError) -> DatabaseQueue {
+        do {
+            let database = try DatabaseQueue(path: path)
+            try database.writeWithoutTransaction { database in
+                try database.execute(
+                    sql: """
+                        PRAGMA journal_mode = WAL;
+                        PRAGMA wal_autocheckpoint = \(options.checkpointPages);
+                        PRAGMA synchronous = FULL;
+                        """)
+                let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
+                guard level == 2 else {
+                    throw JournalError.inputOutput(
+                        path: path, problem: "synchronous is \(level ?? -1), not FULL")
+                }
+            }
+            return database
+        } catch {
+            throw journalError(error, path: path, after: .none)
+        }
+    }
+
+    private static func size(of path: String) -> Int {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        return (attributes?[.size] as? NSNumber)?.intValue ?? 0
+    }
+
+    /// Closes the file in use (its write-ahead log folded in, read-only from now on) and begins the
+    /// next one.
+    private func roll() throws(JournalError) {
+        let finished = path
+        let header = JournalHeader(digestKey: digestKey, previous: head)
+        let next = try JournalFile.begin(in: directory, header)
+        do {
+            try database.writeWithoutTransaction { database in
+                try database.execute(
+                    sql: "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
+            }
+            try database.close()
+            try FileManager.default.setAttributes(
+                [.posixPermissions: 0o400], ofItemAtPath: finished)
+        } catch {
+            throw journalError(error, path: finished, after: head.sequence)
+        }
+        database = try Self.open(next.path, options)
+        path = next.path
+        bytesInFile = 0
+        head = JournalHead(sequence: head.sequence, checksum: header.checksum)
+    }
+}

@@ -1,0 +1,115 @@
+internal import Foundation
+internal import GRDB
+public import Ledger
+
+/// A copy of the rows in one SQLite database: a table a dataset, a column a field.
+///
+/// The store can always be filled again from the journal, so it is flushed at checkpoints only
+/// (synchronous=NORMAL): after a power cut it may be behind the journal, but it is never half-way
+/// through an entry, because the rows and the applied sequence change in one transaction.
+public final class SQLiteStore: RowStore {
+    private let path: String
+    private let database: DatabasePool
+    private let tables: [String: StoreTable]
+
+    /// Opens the database, and makes it and the tables of the schemas that it lacks.
+    public init(path: String, schemas: SchemaCatalogue) throws(StoreError) {
+        self.path = path
+        tables = Dictionary(
+            uniqueKeysWithValues: schemas.schemas.map { ($0.dataset, StoreTable($0)) })
+        do {
+            var configuration = GRDB.Configuration()
+            configuration.maximumReaderCount = 4
+            configuration.prepareDatabase { database in
+                // 8 MiB of page cache a connection.
+                try database.execute(sql: "PRAGMA cache_size = -8192")
+            }
+            let database = try DatabasePool(path: path, configuration: configuration)
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+            let statements = tables.values.flatMap(\.creation) + StampTables.creation
+            try database.write { database in
+                for statement in statements { try database.execute(sql: statement) }
+            }
+            self.database = database
+        } catch {
+            throw storeError(error, store: path)
+        }
+    }
+
+    public func appliedSequence() async throws(StoreError) -> SequenceNumber {
+        try await read { try StampTables.appliedSequence($0) }
+    }
+
+    public func apply(_ batch: StoreBatch) async throws(StoreError) {
+        let tables = tables
+        do {
+            try await database.write { database in
+                guard batch.through > (try StampTables.appliedSequence(database)) else { return }
+                for change in batch.changes {
+                    guard let table = tables[change.key.dataset] else {
+                        throw StoreError.refused(
+                            store: database.description,
+                            problem: "no dataset '\(change.key.dataset)' is known")
+                    }
+                    try table.apply(change, to: database)
+                }
+                try StampTables.write(batch.digests, through: batch.through, to: database)
+            }
+        } catch {
+            throw storeError(error, store: path)
+        }
+    }
+
+    public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
+        let table = try table(key.dataset)
+        return try await read { try table.row(key, in: $0) }
+    }
+
+    public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
+        let table = try table(query.dataset)
+        let select = try table.select(query)
+        return try await read { try table.rows(select, in: $0) }
+    }
+
+    public func count(_ query: RowQuery) async throws(StoreError) -> Int {
+        let select = try table(query.dataset).count(query)
+        return try await read { database in
+            try Int.fetchOne(database, sql: select.sql, arguments: select.arguments) ?? 0
+        }
+    }
+
+    public func digests() async throws(StoreError) -> [DigestStamp] {
+        try await read { try StampTables.digests($0) }
+    }
+
+    private func table(_ dataset: String) throws(StoreError) -> StoreTable {
+        guard let table = tables[dataset] else {
+            throw .refused(store: path, problem: "no dataset '\(dataset)' is known")
+        }
+        return table
+    }
+
+    private func read<Result: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Result
+    ) async throws(StoreError) -> Result {
+        do {
+            return try await database.read(body)
+        } catch {
+            throw storeError(error, store: path)
+        }
+    }
+}
+
+private func storeError(_ error: any Error, store: String) -> StoreError {
+    switch error {
+    case let error as StoreError: return error
+    case let error as DatabaseError:
+        let problem = error.message ?? "\(error)"
+        switch error.resultCode {
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: return .damaged(store: store, problem: problem)
+        case .SQLITE_ERROR, .SQLITE_MISMATCH: return .refused(store: store, problem: problem)
+        default: return .unavailable(store: store, problem: problem)
+        }
+    default: return .unavailable(store: store, problem: "\(error)")
+    }
+}

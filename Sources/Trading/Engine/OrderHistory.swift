@@ -1,0 +1,93 @@
+public import Ledger
+
+/// Answers for orders and deals, live or past: from memory what may not be in the checkpoint yet,
+/// from the checkpoint all else.
+public struct OrderHistory: Sendable {
+    private let published: PublishedState
+    private let checkpoint: Checkpoint
+    private let store: any RowStore
+
+    public init(published: PublishedState, checkpoint: Checkpoint, store: any RowStore) {
+        self.published = published
+        self.checkpoint = checkpoint
+        self.store = store
+    }
+
+    public func order(_ orderID: String) async throws(StoreError) -> Order? {
+        if let order = published.order(orderID) { return order }
+        let key = RowKey(dataset: "orders", values: [.text(orderID)])
+        return try await store.row(key).map { stamped throws(StoreError) in
+            try entity(stamped)
+        }
+    }
+
+    /// The order under a client's own id, and the head of the journal at which this was true.
+    public func order(
+        accountID: String, clientOrderID: String
+    ) async throws(StoreError) -> (order: Order?, head: SequenceNumber) {
+        let head = published.head
+        if let order = published.order(accountID: accountID, clientOrderID: clientOrderID) {
+            return (order, head)
+        }
+        var query = RowQuery(dataset: "orders")
+        query.matching = [
+            ("account_id", [.text(accountID)]), ("client_order_id", [.text(clientOrderID)]),
+        ]
+        query.limit = 1
+        let found: [Order] = try await entities(query)
+        return (found.first, head)
+    }
+
+    /// Newest first.
+    public func orders(
+        accountID: String, statuses: [OrderStatus], limit: Int, offset: Int
+    ) async throws(StoreError) -> (total: Int, orders: [Order]) {
+        var query = RowQuery(dataset: "orders")
+        query.matching = [("account_id", [.text(accountID)])]
+        if !statuses.isEmpty {
+            query.matching.append(("status", statuses.map { .text($0.rawValue) }))
+        }
+        query.order = ("order_id", descending: true)
+        return try await page(query, limit: limit, offset: offset)
+    }
+
+    /// Newest first; `from` is included, `before` is not.
+    public func deals(
+        accountID: String, symbol: String?, from: Timestamp?, before: Timestamp?, limit: Int,
+        offset: Int
+    ) async throws(StoreError) -> (total: Int, deals: [Deal]) {
+        var query = RowQuery(dataset: "deals")
+        query.matching = [("account_id", [.text(accountID)])]
+        if let symbol { query.matching.append(("symbol", [.text(symbol)])) }
+        query.range = RowQuery.Range(
+            field: "executed_at", from: from.map(Value.timestamp),
+            before: before.map(Value.timestamp))
+        query.order = ("executed_at", descending: true)
+        return try await page(query, limit: limit, offset: offset)
+    }
+
+    /// A page that shows everything durable at the moment of the call.
+    private func page<Item: Entity>(
+        _ query: RowQuery, limit: Int, offset: Int
+    ) async throws(StoreError) -> (Int, [Item]) {
+        await checkpoint.reach(published.head)
+        var query = query
+        query.limit = limit
+        query.offset = offset
+        return (try await store.count(query), try await entities(query))
+    }
+
+    private func entities<Item: Entity>(_ query: RowQuery) async throws(StoreError) -> [Item] {
+        var items: [Item] = []
+        for stamped in try await store.rows(query) { items.append(try entity(stamped)) }
+        return items
+    }
+
+    private func entity<Item: Entity>(_ stamped: StampedRow) throws(StoreError) -> Item {
+        do {
+            return try Item(row: stamped.row)
+        } catch {
+            throw .damaged(store: "checkpoint", problem: "\(error)")
+        }
+    }
+}

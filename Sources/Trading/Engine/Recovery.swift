@@ -1,0 +1,99 @@
+public import Ledger
+
+/// Rebuilds the trading state from the checkpoint and the journal after it.
+public enum Recovery {
+    public struct Outcome: Sendable {
+        public let state: TradingState
+        public let checkpoint: Checkpoint
+        /// Entries read from the journal because the checkpoint did not have them.
+        public let replayedEntries: Int
+    }
+
+    public enum Failure: Error, Sendable, CustomStringConvertible {
+        /// The checkpoint has entries that the journal lacks: the journal was damaged, or is an
+        /// older copy. Nothing is written until a person resolves it.
+        case storeAhead(store: SequenceNumber, journal: SequenceNumber)
+        case journal(JournalError)
+        case store(StoreError)
+        case row(String)
+
+        public var description: String {
+            switch self {
+            case .storeAhead(let store, let journal):
+                """
+                the checkpoint is at entry \(store), ahead of the journal, which ends at \
+                \(journal): entries are missing from the journal. Nothing is written until the \
+                journal's newer files are put back
+                """
+            case .journal(let error): error.description
+            case .store(let error): error.description
+            case .row(let problem): "a row does not fit: \(problem)"
+            }
+        }
+    }
+
+    private static let pageSize = 2_000
+
+    /// Reads, and hands what the checkpoint lacks to it. Time grows with the live orders and with
+    /// the entries after the checkpoint, not with the past.
+    public static func run(
+        rules: [AccountRules], journal: JournalReader, store: any RowStore
+    ) async throws(Failure) -> Outcome {
+        do {
+            let head = try journal.head()
+            let stored = try await store.appliedSequence()
+            guard stored <= head.sequence else {
+                throw Failure.storeAhead(store: stored, journal: head.sequence)
+            }
+            var state = TradingState(
+                rules: rules, digestKey: try journal.digestKey(), sequence: stored)
+            try await load(store, into: &state)
+            let checkpoint = Checkpoint(store: store, applied: stored)
+            let replayed = try replay(journal, after: stored, into: &state, checkpoint)
+            state.resume(at: head.sequence)
+            return Outcome(state: state, checkpoint: checkpoint, replayedEntries: replayed)
+        } catch let error as Failure {
+            throw error
+        } catch let error as StoreError {
+            throw .store(error)
+        } catch let error as JournalError {
+            throw .journal(error)
+        } catch {
+            throw .row("\(error)")
+        }
+    }
+
+    /// Everything that can still change, and the digests.
+    private static func load(_ store: any RowStore, into state: inout TradingState) async throws {
+        var queries = ["balances", "positions", "accounts", "risk", "revocations"]
+            .map(RowQuery.init(dataset:))
+        var live = RowQuery(dataset: "orders")
+        live.matching = [("status", OrderStatus.live.map { .text($0.rawValue) })]
+        queries.append(live)
+        for var query in queries {
+            query.limit = .max
+            for row in try await store.rows(query) { try state.restore(row) }
+        }
+        for stamp in try await store.digests() { state.restore(stamp) }
+    }
+
+    private static func replay(
+        _ journal: JournalReader, after start: SequenceNumber, into state: inout TradingState,
+        _ checkpoint: Checkpoint
+    ) throws -> Int {
+        var position = start
+        var count = 0
+        while true {
+            let page = try journal.entries(after: position, limit: pageSize)
+            guard let last = page.last else { return count }
+            var batch = CommittedBatch()
+            for entry in page {
+                batch.changes += try state.replay(entry)
+                batch.drafts.append(entry.draft)
+            }
+            checkpoint.add(batch)
+            count += page.count
+            position = last.sequence
+        }
+    }
+}

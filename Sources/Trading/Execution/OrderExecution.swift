@@ -1,0 +1,158 @@
+internal import Ledger
+internal import Logging
+internal import Metrics
+
+/// Carries accepted orders to the broker, and finds out what became of those whose answer is lost.
+///
+/// An order is submitted under its own id, and the broker takes an id once, so submitting again can
+/// never make two orders. What this must never do is believe that an order is not there while a
+/// request may still be on its way.
+struct OrderExecution: Sendable {
+    let engine: Engine
+    let broker: any Broker
+    let timing: ExecutionTiming
+    let logger = Logger(label: "execution")
+    let brokerDelay = Timer(label: "opsd_order_execution_duration_seconds")
+
+    /// Takes orders off the queue until it is closed.
+    func work() async {
+        while let orderID = await engine.orders.next() { await submit(orderID) }
+    }
+
+    /// Submits until the broker gives its word, or the word is lost.
+    func submit(_ orderID: String) async {
+        var delay = timing.retryFirst
+        while !Task.isCancelled, let order = engine.published.order(orderID),
+            order.step == .submitting, !order.status.isTerminal
+        {
+            if order.cancelRequested, order.status == .pending {
+                _ = await cancelUnsent(orderID)
+                return
+            }
+            do throws(BrokerError) {
+                let answer = try await broker.submit(
+                    order.terms, clientOrderID: orderID, account: order.accountID)
+                recordDelay(of: order)
+                return await report(.confirmed(answer), of: orderID)
+            } catch {
+                guard let pause = await settle(error, of: orderID, pause: delay) else { return }
+                try? await Task.sleep(for: pause)
+                delay = min(delay * 2, timing.retryLast)
+            }
+        }
+    }
+
+    /// What a failed submission says. Nil when it was the last word for now; otherwise the request
+    /// certainly did not arrive and may go out again after a pause.
+    private func settle(
+        _ error: BrokerError, of orderID: String, pause: Duration
+    ) async -> Duration? {
+        switch error {
+        case .rejected(let code, let message):
+            await report(.refused("\(message) (\(code))"), of: orderID)
+        case .unauthorized(let message):
+            await report(
+                .refused("the broker refused the credentials: \(message)"), of: orderID)
+        case .unknown(let problem), .malformed(let problem):
+            await report(.ambiguous(problem), of: orderID)
+        case .unavailable(let problem):
+            logger.warning(
+                "the broker is out of reach; the order waits",
+                metadata: ["order_id": "\(orderID)", "problem": "\(problem)"])
+            return pause
+        case .rateLimited(let seconds):
+            return .seconds(max(1, seconds))
+        }
+        return nil
+    }
+
+    /// Asks the broker by the order's id until it answers; an order that is not there is submitted.
+    /// - Parameter mayBeOnItsWay: false after a restart of the core, when any earlier request has
+    ///   long arrived or never will.
+    func lookUp(_ orderID: String, mayBeOnItsWay: Bool) async {
+        let start = ContinuousClock.now
+        var delay = timing.retryFirst
+        while !Task.isCancelled, let order = engine.published.order(orderID),
+            order.step == .submitting, !order.status.isTerminal
+        {
+            do {
+                if let found = try await broker.order(
+                    clientOrderID: orderID, account: order.accountID)
+                {
+                    return await report(.confirmed(found), of: orderID)
+                }
+                if !order.cancelRequested {
+                    return await submit(orderID)
+                }
+                if !mayBeOnItsWay || ContinuousClock.now - start > timing.settle {
+                    _ = await cancelUnsent(orderID)
+                    return
+                }
+            } catch {
+                logger.warning(
+                    "the broker did not tell what became of an order",
+                    metadata: ["order_id": "\(orderID)", "problem": "\(error)"])
+            }
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, timing.retryLast)
+        }
+    }
+
+    /// Asks the broker to cancel. Its word comes with the order's next report.
+    func cancelAtBroker(_ orderID: String) async {
+        var delay = timing.retryFirst
+        while !Task.isCancelled, let order = engine.published.order(orderID),
+            !order.status.isTerminal, let brokerOrderID = order.brokerOrderID
+        {
+            do {
+                return try await broker.cancel(
+                    brokerOrderID: brokerOrderID, account: order.accountID)
+            } catch .rejected, .unauthorized {
+                // It has ended there by itself: the next report says how.
+                return
+            } catch {
+                try? await Task.sleep(for: delay)
+                delay = min(delay * 2, timing.retryLast)
+            }
+        }
+    }
+
+    private func cancelUnsent(_ orderID: String) async -> Bool {
+        let outcome = try? await engine.perform { state, now throws(Refusal) in
+            try state.cancel(orderID, isWithdrawn: true, at: now, by: "")
+        }
+        return outcome == .cancelled
+    }
+
+    private func report(_ submission: Submission, of orderID: String) async {
+        do {
+            _ = try await engine.perform { state, now throws(Refusal) in
+                try state.submission(submission, of: orderID, at: now)
+            }
+        } catch {
+            // The broker's word is not lost: after a restart the order is looked up.
+            logger.error(
+                "an answer of the broker was not journaled",
+                metadata: ["order_id": "\(orderID)", "error": "\(error)"])
+        }
+    }
+
+    private func recordDelay(of order: Order) {
+        let delay = Timestamp.now().microseconds - order.createdAt.microseconds
+        brokerDelay.recordNanoseconds(max(0, delay) * 1_000)
+    }
+}
+
+/// The pauses of execution; a test may shorten them.
+public struct ExecutionTiming: Sendable {
+    /// The first pause before something is tried again; it doubles up to the last.
+    public var retryFirst: Duration = .milliseconds(250)
+    public var retryLast: Duration = .seconds(10)
+    /// How long a lost request may still be on its way to the broker.
+    public var settle: Duration = .seconds(30)
+    /// Pauses between two looks at an account with orders at work.
+    public var followFirst: Duration = .milliseconds(100)
+    public var followLast: Duration = .seconds(2)
+
+    public init() {}
+}

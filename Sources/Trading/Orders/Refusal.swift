@@ -1,0 +1,49 @@
+/// Why the core did not do what it was asked. Nothing has changed when it is thrown.
+public enum Refusal: Error, Sendable, Equatable {
+    case unknownAccount(String)
+    case unknownOrder(String)
+    /// The account takes no orders: by configuration, or because it is halted.
+    case accountClosed(account: String, reason: String)
+    /// The broker's word on the account's cash and positions is not there yet. Retrying helps.
+    case accountNotReady(account: String)
+    case invalid(field: String, problem: String)
+    case risk(rule: String, problem: String)
+    case noPrice(symbol: String)
+    case insufficientFunds(needed: String, available: String)
+    case insufficientPosition(needed: String, available: String)
+    /// The same client order id with other terms.
+    case clientOrderIDTaken(orderID: String)
+    /// The client order id was looked up too long ago to be sure. Looking it up again helps.
+    case staleLookUp
+    case tooManyOrders(limit: Int)
+    case queueFull(capacity: Int)
+    case notCancelable(orderID: String, status: String)
+    case notResolvable(orderID: String, status: String)
+}
+
+extension Refusal: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unknownAccount(let id): "there is no trading account '\(id)'"
+        case .unknownOrder(let id): "there is no order '\(id)'"
+        case .accountClosed(let account, let reason): "\(account) takes no orders: \(reason)"
+        case .accountNotReady(let account):
+            "\(account) is not synchronised with the broker yet; try again shortly"
+        case .invalid(let field, let problem): "\(field) \(problem)"
+        case .risk(let rule, let problem): "\(rule): \(problem)"
+        case .noPrice(let symbol): "there is no fresh quote for \(symbol) to size the order by"
+        case .insufficientFunds(let needed, let available):
+            "insufficient buying power: \(needed) needed, \(available) available"
+        case .insufficientPosition(let needed, let available):
+            "insufficient quantity: \(needed) needed, \(available) available"
+        case .clientOrderIDTaken(let orderID):
+            "client_order_id is in use by \(orderID) with other terms"
+        case .staleLookUp: "the look-up of client_order_id is out of date"
+        case .tooManyOrders(let limit): "max_concurrent_orders is \(limit), and as many are open"
+        case .queueFull(let capacity): "the order queue is full (\(capacity)); try again shortly"
+        case .notCancelable(let orderID, let status): "\(orderID) is \(status)"
+        case .notResolvable(let orderID, let status):
+            "\(orderID) is \(status); only an unknown order can be resolved by hand"
+        }
+    }
+}

@@ -1,0 +1,117 @@
+public import Ledger
+
+/// The datasets of the trading core.
+public enum Datasets {
+    public static let orders = Schema(
+        dataset: "orders", kind: .fact,
+        key: [Field("order_id", .text)],
+        fields: [
+            Field("account_id", .text),
+            Field("client_order_id", .text, optional: true),
+            Field("origin", .text),
+            Field("symbol", .text),
+            Field("side", .text),
+            Field("type", .text),
+            Field("qty", .decimal),
+            Field("limit_price", .decimal, optional: true),
+            Field("stop_price", .decimal, optional: true),
+            Field("time_in_force", .text),
+            Field("extended_hours", .boolean),
+            Field("status", .text),
+            Field("saga_step", .text),
+            Field("compensation", .text, optional: true),
+            Field("broker_order_id", .text, optional: true),
+            Field("filled_qty", .decimal),
+            Field("filled_amount", .decimal),
+            Field("reserve_price", .decimal),
+            Field("cancel_requested", .boolean),
+            Field("reason", .text, optional: true),
+            Field("created_at", .timestamp),
+            Field("updated_at", .timestamp),
+        ],
+        accountField: "account_id",
+        indexes: [["account_id"], ["account_id", "client_order_id"], ["status"]])
+
+    public static let deals = Schema(
+        dataset: "deals", kind: .fact,
+        key: [Field("account_id", .text), Field("deal_id", .text)],
+        fields: [
+            Field("order_id", .text),
+            Field("symbol", .text),
+            Field("side", .text),
+            Field("qty", .decimal),
+            Field("price", .decimal),
+            Field("amount", .decimal),
+            Field("cumulative_qty", .decimal),
+            Field("executed_at", .timestamp),
+        ],
+        accountField: "account_id", indexes: [["account_id", "executed_at"]])
+
+    public static let cashFlows = Schema(
+        dataset: "cash_flows", kind: .fact,
+        key: [Field("account_id", .text), Field("flow_id", .text)],
+        fields: [
+            Field("flow_type", .text),
+            Field("amount", .decimal),
+            Field("balance", .decimal),
+            Field("order_id", .text, optional: true),
+            Field("created_at", .timestamp),
+        ],
+        accountField: "account_id")
+
+    public static let balances = Schema(
+        dataset: "balances", kind: .derived,
+        key: [Field("account_id", .text)],
+        fields: [
+            Field("cash", .decimal),
+            Field("frozen", .decimal),
+            Field("updated_at", .timestamp),
+        ],
+        accountField: "account_id")
+
+    public static let positions = Schema(
+        dataset: "positions", kind: .derived,
+        key: [Field("account_id", .text), Field("symbol", .text)],
+        fields: [
+            Field("qty", .decimal),
+            Field("held_qty", .decimal),
+            Field("cost", .decimal),
+            Field("realized_pl", .decimal),
+            Field("updated_at", .timestamp),
+        ],
+        accountField: "account_id")
+
+    /// What the core knows of an account beyond its configuration.
+    public static let accounts = Schema(
+        dataset: "accounts", kind: .fact,
+        key: [Field("account_id", .text)],
+        fields: [
+            Field("status", .text),
+            Field("reason", .text, optional: true),
+            Field("changed_by", .text, optional: true),
+            Field("fill_cursor", .text, optional: true),
+            Field("updated_at", .timestamp),
+        ],
+        accountField: "account_id")
+
+    /// The realised profit or loss of a master's trading accounts in one trading day.
+    public static let risk = Schema(
+        dataset: "risk", kind: .derived,
+        key: [Field("master_account", .text)],
+        fields: [
+            Field("trading_day", .integer),
+            Field("realized_pl", .decimal),
+            Field("updated_at", .timestamp),
+        ],
+        accountField: "master_account")
+
+    public static let revocations = Schema(
+        dataset: "revocations", kind: .fact,
+        key: [Field("token_id", .text)],
+        fields: [Field("account_id", .text), Field("expires_at", .timestamp)],
+        accountField: "account_id")
+
+    public static let catalogue = SchemaCatalogue([
+        orders, deals, cashFlows, balances, positions, accounts, risk, revocations,
+    ])
+}

@@ -1,0 +1,388 @@
+public import Ledger
+
+/// The trading core's state as a plain value: no clock, no socket, no file.
+///
+/// A decision reads it, changes it through `put`, and `seal`s the changes into one entry. Nothing
+/// is final until `commit`, after the entries are on disk; `rollback` takes back everything since
+/// the last commit. Rows are its only memory: `restore` rebuilds it from rows alone.
+public struct TradingState: Sendable {
+    public let rules: [String: AccountRules]
+    let digestKey: SipHashKey
+    /// The last sequence number given out.
+    private(set) var sequence: SequenceNumber
+
+    /// Live orders, and those that have ended but are not in the checkpoint yet.
+    private(set) var orders: [String: Tracked<Order>] = [:]
+    private(set) var clientOrderIDs: [ClientOrderKey: String] = [:]
+    private(set) var brokerOrderIDs: [String: String] = [:]
+    private(set) var liveOrderCounts: [String: Int] = [:]
+    /// What open buys still want, by account and symbol.
+    private(set) var openBuys: [PositionKey: ExactDecimal] = [:]
+    private(set) var balances: [String: Tracked<Balance>] = [:]
+    /// By account, then by symbol.
+    private(set) var positions: [String: [String: Tracked<Position>]] = [:]
+    private(set) var accounts: [String: Tracked<AccountState>] = [:]
+    private(set) var risk: [String: Tracked<RiskDay>] = [:]
+    private(set) var revocations: [String: Tracked<Revocation>] = [:]
+    private(set) var digests: [DigestScope: Digest] = [:]
+    /// Everything up to here that had ended has left `orders`.
+    private(set) var evictedThrough: SequenceNumber = .none
+
+    private var open = OpenEntry()
+    private(set) var uncommitted = CommittedBatch()
+    private var undo: [Undo] = []
+
+    public init(rules: [AccountRules], digestKey: SipHashKey, sequence: SequenceNumber) {
+        self.rules = Dictionary(
+            rules.map { ($0.accountID, $0) }, uniquingKeysWith: { first, _ in first })
+        self.digestKey = digestKey
+        self.sequence = sequence
+    }
+
+    public var lastSequence: SequenceNumber { sequence }
+    var nextSequence: SequenceNumber { sequence.next }
+}
+
+/// A value and what the digest needs to take its row out again.
+struct Tracked<Value: Entity>: Sendable {
+    var value: Value
+    var rowHash: UInt128
+    var sequence: SequenceNumber
+}
+
+struct PositionKey: Hashable, Sendable {
+    let accountID: String
+    let symbol: String
+}
+
+struct ClientOrderKey: Hashable, Sendable {
+    let accountID: String
+    let clientOrderID: String
+}
+
+/// What a commit hands on: drafts for the journal, the rows for readers and the checkpoint, and
+/// what is to be done now that the entries are durable.
+public struct CommittedBatch: Sendable {
+    public var drafts: [EntryDraft] = []
+    public var changes: [StoreBatch.Change] = []
+    public var effects: [Effect] = []
+
+    public var isEmpty: Bool { drafts.isEmpty && effects.isEmpty }
+}
+
+/// What follows from a decision once it is durable.
+public enum Effect: Sendable, Hashable {
+    /// An order wants to go to the broker.
+    case dispatch(orderID: String)
+    /// An order at the broker wants to be cancelled.
+    case cancelAtBroker(orderID: String)
+    /// An account has orders at the broker whose fate must be followed.
+    case follow(accountID: String)
+    /// The broker's word on an order is missing.
+    case lookUp(orderID: String)
+    /// A saga has come to its end.
+    case sagaEnded(SagaStep)
+    case orderEnded(OrderStatus)
+    case accountOpened(accountID: String)
+}
+
+/// The entry that a decision is writing.
+private struct OpenEntry: Sendable {
+    var changes: [RowChange] = []
+    var scopes: [DigestScope] = []
+    var rows: [(key: RowKey, row: Row)] = []
+
+    /// A row that one decision changes twice is journaled once, as it stands at the end.
+    mutating func add(_ change: RowChange, key: RowKey, row: Row, scope: DigestScope) {
+        if let index = rows.firstIndex(where: { $0.key == key }) {
+            changes[index] = change
+            rows[index].row = row
+        } else {
+            changes.append(change)
+            rows.append((key, row))
+        }
+        if !scopes.contains(scope) { scopes.append(scope) }
+    }
+}
+
+private enum Undo: Sendable {
+    case order(String, Tracked<Order>?)
+    case balance(String, Tracked<Balance>?)
+    case position(String, String, Tracked<Position>?)
+    case account(String, Tracked<AccountState>?)
+    case risk(String, Tracked<RiskDay>?)
+    case revocation(String, Tracked<Revocation>?)
+    case digest(DigestScope, Digest?)
+    case sequence(SequenceNumber)
+}
+
+// MARK: - Changing
+
+extension TradingState {
+    mutating func put(_ order: Order) {
+        let old = orders[order.orderID]
+        undo.append(.order(order.orderID, old))
+        let hash = record(order, replacing: old?.rowHash)
+        set(Tracked(value: order, rowHash: hash, sequence: nextSequence), forOrder: order.orderID)
+    }
+
+    mutating func put(_ balance: Balance) {
+        let old = balances[balance.accountID]
+        undo.append(.balance(balance.accountID, old))
+        let hash = record(balance, replacing: old?.rowHash)
+        balances[balance.accountID] = Tracked(
+            value: balance, rowHash: hash, sequence: nextSequence)
+    }
+
+    mutating func put(_ position: Position) {
+        let old = positions[position.accountID]?[position.symbol]
+        undo.append(.position(position.accountID, position.symbol, old))
+        let hash = record(position, replacing: old?.rowHash)
+        positions[position.accountID, default: [:]][position.symbol] = Tracked(
+            value: position, rowHash: hash, sequence: nextSequence)
+    }
+
+    mutating func put(_ account: AccountState) {
+        let old = accounts[account.accountID]
+        undo.append(.account(account.accountID, old))
+        let hash = record(account, replacing: old?.rowHash)
+        accounts[account.accountID] = Tracked(
+            value: account, rowHash: hash, sequence: nextSequence)
+    }
+
+    mutating func put(_ day: RiskDay) {
+        let old = risk[day.masterAccount]
+        undo.append(.risk(day.masterAccount, old))
+        let hash = record(day, replacing: old?.rowHash)
+        risk[day.masterAccount] = Tracked(value: day, rowHash: hash, sequence: nextSequence)
+    }
+
+    mutating func put(_ revocation: Revocation) {
+        let old = revocations[revocation.tokenID]
+        undo.append(.revocation(revocation.tokenID, old))
+        let hash = record(revocation, replacing: old?.rowHash)
+        revocations[revocation.tokenID] = Tracked(
+            value: revocation, rowHash: hash, sequence: nextSequence)
+    }
+
+    /// Adds a fact that is never changed again and need not stay in memory.
+    mutating func append(_ deal: Deal) {
+        _ = record(deal, replacing: nil)
+    }
+
+    mutating func append(_ flow: CashFlow) {
+        _ = record(flow, replacing: nil)
+    }
+
+    private mutating func record(
+        _ entity: some Entity, replacing oldHash: UInt128?
+    ) -> UInt128 {
+        let row = entity.row
+        let schema = type(of: entity).schema
+        let change = RowChange.put(row, keyCount: schema.keyCount)
+        let hash = digestKey.hash(change.encoded)
+        let scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
+        let before = digests[scope]
+        undo.append(.digest(scope, before))
+        var digest = before ?? .empty
+        if let oldHash { digest.remove(oldHash) }
+        digest.add(hash)
+        digests[scope] = digest
+        open.add(change, key: row.key(in: schema), row: row, scope: scope)
+        return hash
+    }
+
+    /// Closes the changes since the last seal into one entry.
+    mutating func seal(_ kind: String, at time: Timestamp, by actor: String = "") {
+        undo.append(.sequence(sequence))
+        sequence = nextSequence
+        let stamps = open.scopes.map {
+            DigestStamp(scope: $0, digest: digests[$0] ?? .empty)
+        }
+        uncommitted.drafts.append(
+            EntryDraft(
+                sequence: sequence, time: time, kind: kind, actor: actor,
+                changes: open.changes, digests: stamps))
+        for (key, row) in open.rows {
+            uncommitted.changes.append(
+                StoreBatch.Change(key: key, row: row, sequence: sequence))
+        }
+        open = OpenEntry()
+    }
+
+    mutating func effect(_ effect: Effect) {
+        uncommitted.effects.append(effect)
+    }
+
+    private mutating func set(_ tracked: Tracked<Order>?, forOrder orderID: String) {
+        let old = orders[orderID]
+        if let old { countLive(old.value, by: -1) }
+        orders[orderID] = tracked
+        guard let order = tracked?.value else {
+            if let old { forgetKeys(of: old.value) }
+            return
+        }
+        countLive(order, by: 1)
+        if let clientOrderID = order.clientOrderID {
+            let key = ClientOrderKey(accountID: order.accountID, clientOrderID: clientOrderID)
+            clientOrderIDs[key] = orderID
+        }
+        if let brokerOrderID = order.brokerOrderID { brokerOrderIDs[brokerOrderID] = orderID }
+    }
+
+    /// Keeps what is counted over live orders in step with them.
+    private mutating func countLive(_ order: Order, by sign: Int) {
+        if order.status.isTerminal { return }
+        liveOrderCounts[order.accountID, default: 0] += sign
+        guard order.terms.side == .buy else { return }
+        let key = PositionKey(accountID: order.accountID, symbol: order.terms.symbol)
+        let remaining = order.remainingQuantity
+        let sum = try? openBuys[key, default: .zero].adding(
+            sign > 0 ? remaining : remaining.negated)
+        openBuys[key] = sum.flatMap { $0.isZero ? nil : $0 }
+    }
+
+    private mutating func forgetKeys(of order: Order) {
+        if let clientOrderID = order.clientOrderID {
+            let key = ClientOrderKey(accountID: order.accountID, clientOrderID: clientOrderID)
+            clientOrderIDs[key] = nil
+        }
+        if let brokerOrderID = order.brokerOrderID { brokerOrderIDs[brokerOrderID] = nil }
+    }
+}
+
+// MARK: - Committing
+
+extension TradingState {
+    /// Makes everything since the last commit final, and hands it on.
+    public mutating func commit() -> CommittedBatch {
+        undo.removeAll(keepingCapacity: true)
+        defer { uncommitted = CommittedBatch() }
+        return uncommitted
+    }
+
+    /// Where a decision began, so that it alone can be taken back.
+    struct Mark {
+        fileprivate let undo: Int
+        fileprivate let drafts: Int
+        fileprivate let changes: Int
+        fileprivate let effects: Int
+    }
+
+    var mark: Mark {
+        Mark(
+            undo: undo.count, drafts: uncommitted.drafts.count,
+            changes: uncommitted.changes.count, effects: uncommitted.effects.count)
+    }
+
+    /// Takes back everything since a mark: a decision that refused half-way leaves no trace.
+    mutating func rollback(to mark: Mark) {
+        while undo.count > mark.undo { revert(undo.removeLast()) }
+        uncommitted.drafts.removeSubrange(mark.drafts...)
+        uncommitted.changes.removeSubrange(mark.changes...)
+        uncommitted.effects.removeSubrange(mark.effects...)
+        open = OpenEntry()
+    }
+
+    public mutating func rollback() {
+        rollback(to: Mark(undo: 0, drafts: 0, changes: 0, effects: 0))
+    }
+
+    private mutating func revert(_ step: Undo) {
+        switch step {
+        case .order(let id, let old): set(old, forOrder: id)
+        case .balance(let account, let old): balances[account] = old
+        case .position(let account, let symbol, let old): positions[account]?[symbol] = old
+        case .account(let account, let old): accounts[account] = old
+        case .risk(let master, let old): risk[master] = old
+        case .revocation(let token, let old): revocations[token] = old
+        case .digest(let scope, let old): digests[scope] = old
+        case .sequence(let old): sequence = old
+        }
+    }
+
+    /// Forgets the orders that have ended and are in the checkpoint. Only right after a commit.
+    mutating func evictEnded(through checkpoint: SequenceNumber, orderIDs: [String]) {
+        for id in orderIDs {
+            guard let tracked = orders[id], tracked.value.status.isTerminal,
+                tracked.sequence <= checkpoint
+            else { continue }
+            evictedThrough = max(evictedThrough, tracked.sequence)
+            set(nil, forOrder: id)
+        }
+    }
+
+    /// Begins a new epoch with the next entry.
+    mutating func beginEpoch(_ epoch: Int64) {
+        undo.append(.sequence(sequence))
+        sequence = SequenceNumber(epoch: epoch, number: 0)
+    }
+}
+
+// MARK: - Restoring
+
+extension TradingState {
+    /// Takes a row as it was checkpointed.
+    public mutating func restore(_ stamped: StampedRow) throws(RowError) {
+        guard let schema = Datasets.catalogue[stamped.row.dataset] else { return }
+        let bytes = stamped.row.encoded(keyCount: schema.keyCount)
+        try restore(stamped, rowHash: digestKey.hash(bytes))
+    }
+
+    /// Datasets that need no memory pass by.
+    private mutating func restore(
+        _ stamped: StampedRow, rowHash: UInt128
+    ) throws(RowError) {
+        func tracked<Value: Entity>() throws(RowError) -> Tracked<Value> {
+            Tracked(
+                value: try Value(row: stamped.row), rowHash: rowHash, sequence: stamped.sequence)
+        }
+        switch stamped.row.dataset {
+        case "orders":
+            let order: Tracked<Order> = try tracked()
+            set(order, forOrder: order.value.orderID)
+        case "balances":
+            let balance: Tracked<Balance> = try tracked()
+            balances[balance.value.accountID] = balance
+        case "positions":
+            let position: Tracked<Position> = try tracked()
+            positions[position.value.accountID, default: [:]][position.value.symbol] = position
+        case "accounts":
+            let account: Tracked<AccountState> = try tracked()
+            accounts[account.value.accountID] = account
+        case "risk":
+            let day: Tracked<RiskDay> = try tracked()
+            risk[day.value.masterAccount] = day
+        case "revocations":
+            let revocation: Tracked<Revocation> = try tracked()
+            revocations[revocation.value.tokenID] = revocation
+        default: break
+        }
+    }
+
+    public mutating func restore(_ digest: DigestStamp) {
+        digests[digest.scope] = digest.digest
+    }
+
+    /// Takes an entry that the checkpoint does not have yet, and gives its changes for it.
+    mutating func replay(_ entry: Entry) throws -> [StoreBatch.Change] {
+        var changes: [StoreBatch.Change] = []
+        changes.reserveCapacity(entry.changes.count)
+        for change in entry.changes where change.operation == .put {
+            let row = try change.row()
+            guard let schema = Datasets.catalogue[row.dataset] else { continue }
+            let stamped = StampedRow(row: row, sequence: entry.sequence)
+            try restore(stamped, rowHash: digestKey.hash(change.encoded))
+            changes.append(
+                StoreBatch.Change(key: row.key(in: schema), row: row, sequence: entry.sequence))
+        }
+        for stamp in entry.draft.digests { restore(stamp) }
+        sequence = entry.sequence
+        return changes
+    }
+
+    /// Goes on after an entry; the first in a new journal is an epoch's entry 0.
+    mutating func resume(at head: SequenceNumber) {
+        sequence = head
+    }
+}

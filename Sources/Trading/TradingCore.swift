@@ -1,0 +1,298 @@
+public import Ledger
+internal import Logging
+internal import Metrics
+internal import Synchronization
+
+/// The trading core, put together: engine, checkpoint, execution, quotes.
+///
+/// `start` recovers and begins to take orders; `run` does the work around them until it is
+/// cancelled, and then lets what is under way become durable.
+public final class TradingCore: Sendable {
+    public struct Options: Sendable {
+        public var engine = Engine.Options()
+        public var journal = SQLiteJournal.Options()
+        public var timing = ExecutionTiming()
+        /// Tasks that carry orders to the broker. Each has up to `callsPerWorker` calls under way.
+        public var workers = 20
+        public var callsPerWorker = 16
+
+        public init() {}
+    }
+
+    public let engine: Engine
+    public let history: OrderHistory
+    public let checkpoint: Checkpoint
+    private let rules: [AccountRules]
+    private let broker: any Broker
+    private let options: Options
+    private let effects: AsyncStream<[Effect]>
+    private let effectsSource: AsyncStream<[Effect]>.Continuation
+    private let logger = Logger(label: "core")
+
+    public enum StartFailure: Error, Sendable, CustomStringConvertible {
+        case journal(JournalError)
+        case recovery(Recovery.Failure)
+
+        public var description: String {
+            switch self {
+            case .journal(let error): error.description
+            case .recovery(let error): error.description
+            }
+        }
+    }
+
+    /// - Parameter journalDirectory: made when it is not there.
+    public static func start(
+        rules: [AccountRules], journalDirectory: String, store: any RowStore,
+        broker: any Broker, options: Options = Options()
+    ) async throws(StartFailure) -> TradingCore {
+        let handOver: JournalHandOver
+        let reader: JournalReader
+        do {
+            let stored = (try? await store.appliedSequence()) ?? .none
+            handOver = JournalHandOver(
+                try SQLiteJournal(
+                    directory: journalDirectory, options: options.journal,
+                    epochAbove: stored.epoch))
+            reader = try JournalReader(directory: journalDirectory)
+        } catch {
+            throw .journal(error)
+        }
+        let recovered: Recovery.Outcome
+        do {
+            recovered = try await Recovery.run(rules: rules, journal: reader, store: store)
+        } catch {
+            throw .recovery(error)
+        }
+        return TradingCore(
+            rules: rules, recovered: recovered, handOver: handOver, store: store, broker: broker,
+            options: options)
+    }
+
+    private init(
+        rules: [AccountRules], recovered: Recovery.Outcome, handOver: JournalHandOver,
+        store: any RowStore, broker: any Broker, options: Options
+    ) {
+        let (stream, source) = AsyncStream<[Effect]>.makeStream()
+        let counters = OutcomeCounters()
+        engine = Engine.start(
+            state: recovered.state, options: options.engine, checkpoint: recovered.checkpoint,
+            openJournal: { () throws(JournalError) in try handOver.take() },
+            effects: { effects in
+                counters.count(effects)
+                source.yield(effects)
+            })
+        effects = stream
+        effectsSource = source
+        checkpoint = recovered.checkpoint
+        history = OrderHistory(
+            published: engine.published, checkpoint: recovered.checkpoint, store: store)
+        self.rules = rules
+        self.broker = broker
+        self.options = options
+        logger.info(
+            "recovered",
+            metadata: [
+                "head": "\(recovered.state.lastSequence)",
+                "replayed_entries": "\(recovered.replayedEntries)",
+                "live_orders": "\(engine.published.liveOrders().count)",
+            ])
+    }
+
+    /// Works until the task is cancelled (returns nil) or the journal fails (returns why).
+    public func run() async -> JournalError? {
+        await withTaskGroup(of: Work.self) { group in
+            group.addTask { [checkpoint] in
+                await checkpoint.run()
+                return .done
+            }
+            group.addTask { [engine] in .journalFailed(await engine.failure()) }
+            group.addTask {
+                await self.carryOut()
+                return .done
+            }
+            for _ in 0..<max(1, options.workers) * max(1, options.callsPerWorker) {
+                group.addTask { [execution] in
+                    await execution.work()
+                    return .done
+                }
+            }
+            group.addTask { await self.untilCancelled() }
+            var failure: JournalError?
+            for await work in group {
+                guard case .journalFailed(let reason) = work else {
+                    if case .cancelled = work { await stop() }
+                    continue
+                }
+                failure = reason
+                await stop()
+                group.cancelAll()
+            }
+            return failure
+        }
+    }
+
+    private enum Work: Sendable {
+        case done
+        case cancelled
+        case journalFailed(JournalError?)
+    }
+
+    private func untilCancelled() async -> Work {
+        while !Task.isCancelled { try? await Task.sleep(for: .seconds(3_600)) }
+        return .cancelled
+    }
+
+    private func stop() async {
+        engine.orders.close()
+        effectsSource.finish()
+        await engine.stop()
+        checkpoint.stop()
+    }
+
+    private var execution: OrderExecution {
+        OrderExecution(engine: engine, broker: broker, timing: options.timing)
+    }
+
+    /// Takes up what a restart left, then does what each commit asks for.
+    private func carryOut() async {
+        let following = FollowedAccounts()
+        await withDiscardingTaskGroup { group in
+            for rules in rules where rules.closedReason == nil {
+                group.addTask { await self.takeUp(rules.accountID) }
+            }
+            for order in engine.published.liveOrders() where order.step == .submitting {
+                group.addTask { [execution] in
+                    await execution.lookUp(order.orderID, mayBeOnItsWay: false)
+                }
+            }
+            for account in Set(engine.published.liveOrders().map(\.accountID)) {
+                follow(account, following, &group)
+            }
+            for await batch in effects {
+                for effect in batch { carryOut(effect, following, &group) }
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func takeUp(_ accountID: String) async {
+        if engine.published.balance(accountID) == nil {
+            let opener = AccountOpener(engine: engine, broker: broker, timing: options.timing)
+            return await opener.open(accountID)
+        }
+        do {
+            try await follower(accountID).adoptUnknown()
+        } catch {
+            logger.warning(
+                "the broker's open orders could not be read",
+                metadata: ["account_id": "\(accountID)", "problem": "\(error)"])
+        }
+    }
+
+    private func carryOut(
+        _ effect: Effect, _ following: FollowedAccounts, _ group: inout DiscardingTaskGroup
+    ) {
+        switch effect {
+        case .cancelAtBroker(let orderID):
+            group.addTask { [execution] in await execution.cancelAtBroker(orderID) }
+        case .lookUp(let orderID):
+            group.addTask { [execution] in
+                await execution.lookUp(orderID, mayBeOnItsWay: true)
+            }
+        case .follow(let accountID): follow(accountID, following, &group)
+        case .dispatch, .sagaEnded, .orderEnded, .accountOpened: break
+        }
+    }
+
+    private func follow(
+        _ accountID: String, _ following: FollowedAccounts, _ group: inout DiscardingTaskGroup
+    ) {
+        guard following.begin(accountID) else { return }
+        group.addTask {
+            repeat { await self.follower(accountID).follow() } while following.again(accountID)
+        }
+    }
+
+    private func follower(_ accountID: String) -> AccountFollower {
+        AccountFollower(
+            accountID: accountID, engine: engine, history: history, broker: broker,
+            timing: options.timing)
+    }
+}
+
+/// Which accounts have a follower, so that each has one. The lock makes "it has ended" and "it is
+/// wanted again" exclusive.
+private final class FollowedAccounts: Sendable {
+    /// True when it was asked for again while it was at work.
+    private let wanted = Mutex<[String: Bool]>([:])
+
+    func begin(_ accountID: String) -> Bool {
+        wanted.withLock { wanted in
+            defer { wanted[accountID] = wanted[accountID] != nil }
+            return wanted[accountID] == nil
+        }
+    }
+
+    func again(_ accountID: String) -> Bool {
+        wanted.withLock { wanted in
+            if wanted[accountID] == true, !Task.isCancelled {
+                wanted[accountID] = false
+                return true
+            }
+            wanted[accountID] = nil
+            return false
+        }
+    }
+}
+
+/// Hands the opened journal to the writer thread, once.
+///
+/// `@unchecked Sendable`: the journal is put in before the thread starts and taken out on it; the
+/// lock orders the two.
+private final class JournalHandOver: @unchecked Sendable {
+    private let journal: Mutex<Box>
+
+    private struct Box: @unchecked Sendable {
+        var journal: SQLiteJournal?
+    }
+
+    init(_ journal: SQLiteJournal) {
+        self.journal = Mutex(Box(journal: journal))
+    }
+
+    func take() throws(JournalError) -> any Journal {
+        let taken = journal.withLock { box in
+            defer { box.journal = nil }
+            return box
+        }
+        guard let journal = taken.journal else { throw .missing(path: "taken twice") }
+        return journal
+    }
+}
+
+private struct OutcomeCounters: Sendable {
+    private let sagas: [SagaStep: Counter] = [
+        .completed: Counter(label: "saga_executed_total", dimensions: [("outcome", "completed")]),
+        .compensated: Counter(
+            label: "saga_executed_total", dimensions: [("outcome", "compensated")]),
+    ]
+    private let orders = Dictionary(
+        uniqueKeysWithValues: OrderStatus.allCases.map { status in
+            (
+                status,
+                Counter(label: "opsd_orders_total", dimensions: [("status", status.rawValue)])
+            )
+        })
+
+    func count(_ effects: [Effect]) {
+        for effect in effects {
+            switch effect {
+            case .sagaEnded(let step): sagas[step]?.increment()
+            case .orderEnded(let status): orders[status]?.increment()
+            case .dispatch: orders[.pending]?.increment()
+            default: break
+            }
+        }
+    }
+}
