@@ -132,6 +132,16 @@ public final class TradingCore: Sendable {
         }
     }
 
+    /// Cancels an order: at once when it never left, otherwise by asking the broker, whose word
+    /// decides. Returns the order as it stands now.
+    public func cancel(_ orderID: String, by actor: String) async throws(EngineError) -> Order {
+        let isWithdrawn = engine.orders.withdraw(orderID)
+        return try await engine.perform { state, now throws(Refusal) in
+            _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
+            return try state.knownOrder(orderID)
+        }
+    }
+
     private enum Work: Sendable {
         case done
         case cancelled

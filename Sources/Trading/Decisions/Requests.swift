@@ -14,7 +14,7 @@ extension TradingState {
     public mutating func cancel(
         _ orderID: String, isWithdrawn: Bool, at now: Timestamp, by actor: String
     ) throws(Refusal) -> Cancellation {
-        guard var order = orders[orderID]?.value else { throw .unknownOrder(orderID) }
+        var order = try knownOrder(orderID)
         guard !order.status.isTerminal else {
             throw .notCancelable(orderID: orderID, status: order.status.rawValue)
         }
@@ -33,6 +33,11 @@ extension TradingState {
         return .requested
     }
 
+    func knownOrder(_ orderID: String) throws(Refusal) -> Order {
+        guard let order = orders[orderID]?.value else { throw .unknownOrder(orderID) }
+        return order
+    }
+
     public enum Resolution: String, Sendable, CaseIterable {
         /// The operator has the broker's word that the order does not exist there.
         case rejected
@@ -44,7 +49,7 @@ extension TradingState {
         _ orderID: String, as resolution: Resolution, reason: String, at now: Timestamp,
         by actor: String
     ) throws(Refusal) {
-        guard var order = orders[orderID]?.value else { throw .unknownOrder(orderID) }
+        var order = try knownOrder(orderID)
         guard order.status == .unknown else {
             throw .notResolvable(orderID: orderID, status: order.status.rawValue)
         }

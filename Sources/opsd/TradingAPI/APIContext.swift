@@ -1,0 +1,19 @@
+import Hummingbird
+
+/// A request on its way through the trading API.
+struct APIContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    /// Set by the token check; every route behind it has one.
+    var principal: Principal?
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+    }
+
+    func requirePrincipal() throws(APIError) -> Principal {
+        guard let principal else {
+            throw APIError(status: .unauthorized, message: "a token is needed")
+        }
+        return principal
+    }
+}

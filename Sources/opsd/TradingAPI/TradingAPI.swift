@@ -1,0 +1,294 @@
+import HTTPTypes
+import Hummingbird
+import Ledger
+import Metrics
+import Trading
+
+/// The routes of `listen.trading`. Every one asks for a token, and shows and touches only the rows
+/// of the token's own account.
+struct TradingAPI: Sendable {
+    let core: TradingCore
+    let quotes: QuoteBoard
+    let directory: AccountDirectory
+    let limits: RequestLimits
+    let authority: TokenAuthority
+    let accessLog: AccessLog
+    let acceptDuration = Timer(label: "opsd_order_accept_duration_seconds")
+
+    func router() -> Router<APIContext> {
+        let router = Router(context: APIContext.self)
+        router.add(
+            middleware: AnswerMiddleware(
+                accessLog: accessLog, durations: RouteDurations(),
+                tokens: TokenCheck(
+                    authority: authority, published: core.engine.published, limits: limits)))
+        let api = router.group("api/v1")
+        api.post("orders", use: postOrder)
+        api.get("orders", use: listOrders)
+        api.get("orders/{order_id}", use: getOrder)
+        api.delete("orders/{order_id}", use: deleteOrder)
+        api.get("accounts", use: listAccounts)
+        api.get("accounts/{account_id}", use: getAccount)
+        api.get("positions", use: listPositions)
+        api.get("deals", use: listDeals)
+        api.get("quotes/{symbol}", use: getQuote)
+        api.post("tokens/refresh", use: refreshToken)
+        api.post("tokens/revoke", use: revokeToken)
+        return router
+    }
+
+    /// The account that a request is about: the token's own, named or not. Another account's name
+    /// gets the answer of a name that nothing has.
+    private func account(
+        _ named: String?, _ principal: Principal
+    ) throws(APIError) -> String {
+        guard let named, named != principal.accountID else { return principal.accountID }
+        throw .notFound("there is no account '\(named)' for this token")
+    }
+
+    private func require(_ permission: String, _ principal: Principal) throws(APIError) {
+        guard principal.permissions.contains(permission) else {
+            throw APIError(
+                status: .forbidden, message: "the token's role has no permission '\(permission)'")
+        }
+    }
+}
+
+// MARK: - Orders
+
+extension TradingAPI {
+    private func postOrder(_ request: Request, _ context: APIContext) async throws -> Response {
+        let start = Timestamp.now()
+        let principal = try context.requirePrincipal()
+        try require("trade", principal)
+        let body = try await OrderBody.read(request)
+        let accountID = try account(body.accountID, principal)
+        do {
+            try limits.admitOrder(of: accountID, at: start)
+        } catch {
+            throw APIError(error)
+        }
+        let placement = try await place(body, accountID: accountID, by: principal)
+        acceptDuration.recordNanoseconds(
+            max(0, Timestamp.now().microseconds - start.microseconds) * 1_000)
+        switch placement {
+        case .accepted(let order): return Envelope.success(.accepted) { $0.order(order) }
+        case .existing(let order): return Envelope.success(.ok) { $0.order(order) }
+        }
+    }
+
+    private func place(
+        _ body: OrderBody, accountID: String, by principal: Principal
+    ) async throws -> Placement {
+        var request = OrderRequest(
+            accountID: accountID, clientOrderID: body.clientOrderID, terms: body.terms)
+        if body.terms.limitPrice == nil {
+            request.referencePrice = await quotes.quote(body.terms.symbol)?.askPrice
+        }
+        // The look-up and the decision are apart in time; the engine says when that mattered.
+        for _ in 0..<10 {
+            if let clientOrderID = body.clientOrderID {
+                let (known, head) = try await history {
+                    () throws(StoreError) in
+                    try await core.history.order(
+                        accountID: accountID, clientOrderID: clientOrderID)
+                }
+                if let known {
+                    guard known.terms == body.terms else {
+                        throw APIError(Refusal.clientOrderIDTaken(orderID: known.orderID))
+                    }
+                    return .existing(known)
+                }
+                request.lookedUpAt = head
+            }
+            let decided = request
+            do {
+                return try await core.engine.performBounded { state, now throws(Refusal) in
+                    try state.place(decided, at: now, by: principal.accountID)
+                }
+            } catch .refused(.staleLookUp) {
+                continue
+            } catch {
+                throw APIError(error)
+            }
+        }
+        throw APIError(Refusal.staleLookUp)
+    }
+
+    private func history<Result>(
+        _ read: () async throws(StoreError) -> Result
+    ) async throws(APIError) -> Result {
+        do {
+            return try await read()
+        } catch {
+            throw APIError(error)
+        }
+    }
+
+    /// The order of the path, when it is the token's own account's.
+    private func ownOrder(
+        _ context: APIContext, _ principal: Principal
+    ) async throws -> Order {
+        let orderID = try context.parameters.require("order_id")
+        let order = try await history { () throws(StoreError) in
+            try await core.history.order(orderID)
+        }
+        guard let order, order.accountID == principal.accountID else {
+            throw APIError(Refusal.unknownOrder(orderID))
+        }
+        return order
+    }
+
+    private func getOrder(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let order = try await ownOrder(context, principal)
+        return Envelope.success { $0.order(order) }
+    }
+
+    private func deleteOrder(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("trade", principal)
+        let order = try await ownOrder(context, principal)
+        let cancelled: Order
+        do throws(EngineError) {
+            cancelled = try await core.cancel(order.orderID, by: principal.accountID)
+        } catch {
+            throw APIError(error)
+        }
+        return Envelope.success(.accepted) { $0.order(cancelled) }
+    }
+
+    private func listOrders(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let accountID = try account(request.query.text("account_id"), principal)
+        let page = try Page(request)
+        var statuses: [OrderStatus] = []
+        for word in request.query.text("status")?.split(separator: ",") ?? [] {
+            switch word {
+            case "open": statuses += OrderStatus.live
+            case "closed": statuses += OrderStatus.allCases.filter(\.isTerminal)
+            default:
+                guard let status = OrderStatus(rawValue: String(word)) else {
+                    let known = OrderStatus.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw APIError.badRequest("status must be open, closed or some of: \(known)")
+                }
+                statuses.append(status)
+            }
+        }
+        let wanted = statuses
+        let (total, orders) = try await history { () throws(StoreError) in
+            try await core.history.orders(
+                accountID: accountID, statuses: wanted, limit: page.pageSize,
+                offset: page.offset)
+        }
+        return page.response(total: total, orders) { $0.order($1) }
+    }
+}
+
+// MARK: - Accounts, positions, deals, quotes
+
+extension TradingAPI {
+    private func listAccounts(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let page = try Page(request)
+        let own = [directory[principal.accountID]].compactMap { $0 }
+        return page.response(total: own.count, own) { json, account in
+            show(account, &json)
+        }
+    }
+
+    private func getAccount(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let accountID = try account(context.parameters.get("account_id"), principal)
+        guard let account = directory[accountID] else {
+            throw APIError.notFound("there is no account '\(accountID)' for this token")
+        }
+        return Envelope.success { show(account, &$0) }
+    }
+
+    private func show(_ account: Account, _ json: inout JSONWriter) {
+        let published = core.engine.published
+        json.account(
+            account, state: published.account(account.id), balance: published.balance(account.id))
+    }
+
+    private func listPositions(
+        _ request: Request, _ context: APIContext
+    ) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let accountID = try account(request.query.text("account_id"), principal)
+        let page = try Page(request)
+        let held = core.engine.published.positions(accountID).filter { !$0.quantity.isZero }
+        return page.response(
+            total: held.count, Array(held.dropFirst(page.offset).prefix(page.pageSize))
+        ) { $0.position($1) }
+    }
+
+    private func listDeals(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        try require("read", principal)
+        let query = request.query
+        let accountID = try account(query.text("account_id"), principal)
+        let page = try Page(request)
+        let from = try query.instant("start_date")
+        let before = try query.instant("end_date", wholeDay: true)
+        let (total, deals) = try await history { () throws(StoreError) in
+            try await core.history.deals(
+                accountID: accountID, symbol: query.text("symbol") ?? query.text("code"),
+                from: from, before: before, limit: page.pageSize, offset: page.offset)
+        }
+        return page.response(total: total, deals) { $0.deal($1) }
+    }
+
+    private func getQuote(_ request: Request, _ context: APIContext) async throws -> Response {
+        try require("market_data", try context.requirePrincipal())
+        let symbol = try context.parameters.require("symbol")
+        guard let quote = await quotes.quote(symbol) else {
+            throw APIError.notFound("there is no quote for '\(symbol)'")
+        }
+        return Envelope.success { $0.quote(quote) }
+    }
+}
+
+// MARK: - Tokens
+
+extension TradingAPI {
+    /// A new token for the same principal; the old one goes on until it expires or is revoked.
+    private func refreshToken(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        guard let account = directory[principal.accountID] else {
+            throw APIError(status: .unauthorized, message: "the token's account is gone")
+        }
+        let token = try await authority.renew(
+            principal, accountType: account.role.rawValue, at: .now())
+        return Envelope.success { json in
+            json.object { json in
+                json.member("token", token)
+                json.member("expires_in", Int(TokenAuthority.lifetimeSeconds))
+            }
+        }
+    }
+
+    /// Revokes the token that the request came with. It is durable before the answer goes out.
+    private func revokeToken(_ request: Request, _ context: APIContext) async throws -> Response {
+        let principal = try context.requirePrincipal()
+        let revocation = Revocation(
+            tokenID: principal.tokenID, accountID: principal.accountID,
+            expiresAt: Timestamp(microseconds: principal.expiresAtSeconds * 1_000_000))
+        do throws(EngineError) {
+            try await core.engine.perform { state, now throws(Refusal) in
+                state.revoke(revocation, at: now, by: principal.accountID)
+            }
+        } catch {
+            throw APIError(error)
+        }
+        return Envelope.success { json in
+            json.object { $0.member("revoked", principal.tokenID) }
+        }
+    }
+}
