@@ -47,20 +47,22 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
 /// Collects what is wrong over any number of files. Reading goes on after a finding, so that a
 /// person gets the whole list at once. Belongs to one load on one thread.
 public final class Findings {
+    /// Each finding once, in the order found.
     public private(set) var all: [Finding] = []
+    private var seen: Set<Finding> = []
 
     public init() {}
 
     public func error(_ place: Place, _ problem: String, _ remedy: String) {
-        all.append(Finding(severity: .error, place: place, problem: problem, remedy: remedy))
+        append([Finding(severity: .error, place: place, problem: problem, remedy: remedy)])
     }
 
     public func warning(_ place: Place, _ problem: String, _ remedy: String) {
-        all.append(Finding(severity: .warning, place: place, problem: problem, remedy: remedy))
+        append([Finding(severity: .warning, place: place, problem: problem, remedy: remedy)])
     }
 
     public func append(_ findings: some Sequence<Finding>) {
-        all.append(contentsOf: findings)
+        for finding in findings where seen.insert(finding).inserted { all.append(finding) }
     }
 
     public var hasErrors: Bool { all.contains { $0.severity == .error } }

@@ -59,6 +59,8 @@ enum SyntaxError {
             "write 'key: value'"
         case "found unexpected end of stream":
             "close the quote"
+        case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
+            "close the bracket, and quote a ${…} that stands within brackets"
         default:
             "correct the YAML"
         }

@@ -95,6 +95,8 @@ struct ConfigurationChecks {
 
     func run(_ top: YAMLMapping) {
         checkPorts(top)
+        // A section that could not be read looks empty, which is not worth a warning.
+        guard !findings.hasErrors else { return }
         if configuration.operators.isEmpty {
             findings.warning(
                 top.place(ofKey: "operators") ?? top.place, "operators is empty",

@@ -128,7 +128,7 @@ struct ConfigurationReader {
         result.accounts = AccountDirectory.load(
             files: result.accountFiles, connectionsMax: result.limits.accountConnections,
             environment: environment, findings: findings)
-        if let value, result.accountFiles.isEmpty, value.isSequence {
+        if let value, result.accountFiles.isEmpty, !findings.hasErrors {
             value.warn("accounts is empty", "nothing can trade; name account files")
         }
     }

@@ -8,7 +8,8 @@ extension ConfigurationReader {
             let services = value.names(reader.read) ?? []
             result.services = services.map(\.settings)
             ServiceChecks(services: services, findings: findings).run()
-            if !result.services.contains(where: { $0.program == .builtin(.core) }) {
+            let hasCore = result.services.contains { $0.program == .builtin(.core) }
+            if !hasCore, !findings.hasErrors {
                 value.warn("services has no core", "nothing trades; add 'core: {builtin: core}'")
             }
         }
