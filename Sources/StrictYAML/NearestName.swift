@@ -3,7 +3,8 @@ public enum NearestName {
     /// The candidate with the fewest typing slips, or nil when none is near enough to be a guess.
     public static func nearest(to name: String, in candidates: some Sequence<String>) -> String? {
         let wanted = Array(name.lowercased().unicodeScalars.prefix(lengthMax))
-        let slipsMax = max(1, wanted.count / 3)
+        // In a name of one or two letters a single slip leaves next to nothing of it.
+        let slipsMax = wanted.count < 3 ? 0 : max(1, wanted.count / 3)
         var best: (name: String, slips: Int)?
         for candidate in candidates {
             let letters = Array(candidate.lowercased().unicodeScalars.prefix(lengthMax))

@@ -65,7 +65,8 @@ import Trading
     @Test func theEmbeddedDefaultIsForItsOwnerOnlyAndNeverWrittenAgain() throws {
         let data = folder.path("fresh")
         let path = try EmbeddedDefault.write(in: data, loginName: "lin")
-        let names = ["opsd.yaml", "jwt.key", "secret.key"]
+        let names =
+            ["opsd.yaml", "jwt.key", "secret.key"]
             + EmbeddedDefault.accountFileNames.map { "accounts/" + $0 }
         for name in names { #expect(try mode(data + "/" + name) == 0o600, "\(name)") }
         #expect(try mode(data) == 0o700)
@@ -109,11 +110,12 @@ import Trading
         #expect(configuration.limits == LimitSettings())
         #expect(configuration.engine == EngineSettings())
         #expect(configuration.journal == JournalSettings())
-        #expect(configuration.accountFiles.map(\.path) == [
-            folder.path("data/accounts/master_accounts.yaml"),
-            folder.path("data/accounts/trading_accounts.yaml"),
-            folder.path("data/accounts/data_accounts.yaml"),
-        ])
+        #expect(
+            configuration.accountFiles.map(\.path) == [
+                folder.path("data/accounts/master_accounts.yaml"),
+                folder.path("data/accounts/trading_accounts.yaml"),
+                folder.path("data/accounts/data_accounts.yaml"),
+            ])
         let signals = try #require(configuration.services.last)
         #expect(signals.program == .command(["python3", "strategies/signals.py"]))
         #expect(signals.after == ["core"])
@@ -191,46 +193,124 @@ import Trading
 
     static let refusals = [
         Refusal("nod: a", "1:1: unknown key 'nod' in the document; write node"),
-        Refusal("node: a b", "1:7: node: 'a b' is not a name; write 1 to 64 letters, digits, '_', '.', '@' or '-'"),
-        Refusal("time_zone: Asia/Shanhai", "1:12: time_zone: there is no time zone 'Asia/Shanhai'; write Asia/Shanghai"),
-        Refusal("time_zone: EST5", "1:12: time_zone: there is no time zone 'EST5'; write one such as Asia/Shanghai, or UTC"),
-        Refusal("operators: [{name: lin, role: amdin}]", "1:31: role: 'amdin' is not known; write admin"),
+        Refusal(
+            "node: a b",
+            "1:7: node: 'a b' is not a name; write 1 to 64 letters, digits, '_', '.', '@' or '-'"),
+        Refusal(
+            "time_zone: Asia/Shanhai",
+            "1:12: time_zone: there is no time zone 'Asia/Shanhai'; write Asia/Shanghai"),
+        Refusal(
+            "time_zone: EST5",
+            "1:12: time_zone: there is no time zone 'EST5'; write one such as Asia/Shanghai, or UTC"
+        ),
+        Refusal(
+            "operators: [{name: lin, role: amdin}]", "1:31: role: 'amdin' is not known; write admin"
+        ),
         Refusal("operators: [{name: lin}]", "1:13: item 1 of operators lacks role; add 'role: …'"),
-        Refusal("operators: [{name: a, role: admin}, {name: a, role: admin}]", "1:44: operator a is listed twice; remove one of the two"),
-        Refusal("listen: {ops: 9464}", "1:15: ops: '9464' is not an address; write host:port with a port from 1 to 65535, as in 127.0.0.1:8080"),
-        Refusal("listen: {ops: \"127.0.0.1:8080\"}", "1:1: listen.ops and listen.trading both listen on port 8080; give one of them another port"),
-        Refusal("listen: {ops: \"0.0.0.0:8090\"}", "1:1: listen.ops and the paper broker both listen on port 8090; give one of them another port"),
-        Refusal("secrets: {jwt: short}", "1:16: jwt has 5 bytes, fewer than 32; write at least 32 random bytes, as 'openssl rand -hex 32' makes them"),
-        Refusal("secrets:\n  jwt: ${file:none.key}", "2:8: cannot read none.key: No such file or directory; create it, or correct the path"),
-        Refusal("accounts: [a.yaml]", "1:12: a.yaml does not exist; create it, or correct the path"),
-        Refusal("accounts: [data/accounts/data_accounts.yaml, ./data/accounts/data_accounts.yaml]", "1:46: ./data/accounts/data_accounts.yaml is named twice; remove one of the two"),
-        Refusal("limits: {connections: 0}", "1:23: connections: 0 is out of range; write a number from 1 to 100000"),
-        Refusal("limits: {acquire_timeout: 30}", "1:27: acquire_timeout: '30' is not a duration; add the unit, as in 30s"),
+        Refusal(
+            "operators: [{name: a, role: admin}, {name: a, role: admin}]",
+            "1:44: operator a is listed twice; remove one of the two"),
+        Refusal(
+            "listen: {ops: 9464}",
+            "1:15: ops: '9464' is not an address; write host:port with a port from 1 to 65535, as in 127.0.0.1:8080"
+        ),
+        Refusal(
+            "listen: {ops: \"127.0.0.1:8080\"}",
+            "1:1: listen.ops and listen.trading both listen on port 8080; give one of them another port"
+        ),
+        Refusal(
+            "listen: {ops: \"0.0.0.0:8090\"}",
+            "1:1: listen.ops and the paper broker both listen on port 8090; give one of them another port"
+        ),
+        Refusal(
+            "secrets: {jwt: short}",
+            "1:16: jwt has 5 bytes, fewer than 32; write at least 32 random bytes, as 'openssl rand -hex 32' makes them"
+        ),
+        Refusal(
+            "secrets:\n  jwt: ${file:none.key}",
+            "2:8: cannot read none.key: No such file or directory; create it, or correct the path"),
+        Refusal(
+            "accounts: [a.yaml]", "1:12: a.yaml does not exist; create it, or correct the path"),
+        Refusal(
+            "accounts: [data/accounts/data_accounts.yaml, ./data/accounts/data_accounts.yaml]",
+            "1:46: ./data/accounts/data_accounts.yaml is named twice; remove one of the two"),
+        Refusal(
+            "limits: {connections: 0}",
+            "1:23: connections: 0 is out of range; write a number from 1 to 100000"),
+        Refusal(
+            "limits: {acquire_timeout: 30}",
+            "1:27: acquire_timeout: '30' is not a duration; add the unit, as in 30s"),
         Refusal("engine: {worker: 20}", "1:10: unknown key 'worker' in engine; write workers"),
-        Refusal("journal: {roll_at: 256}", "1:20: roll_at: '256' is not a size; add the unit, as in 256B"),
-        Refusal("journal: {roll_at: 1KB}", "1:20: roll_at: 1KB is too small; write at least 1000000B"),
+        Refusal(
+            "journal: {roll_at: 256}",
+            "1:20: roll_at: '256' is not a size; add the unit, as in 256B"),
+        Refusal(
+            "journal: {roll_at: 1KB}", "1:20: roll_at: 1KB is too small; write at least 1000000B"),
         Refusal("journal: {keep: 1s}", "1:17: keep: 1s is too short; write at least 1m"),
         Refusal("broker: {kind: alpacca}", "1:16: kind: 'alpacca' is not known; write alpaca"),
-        Refusal("broker: {live: api.alpaca.markets}", "1:16: live: 'api.alpaca.markets' is not a URL; write one such as http://host/path"),
-        Refusal("paper_broker: {symbols: {aapl: 1}}", "1:26: 'aapl' is no symbol; write up to 32 capitals, digits, '.', '/' or '-'"),
-        Refusal("paper_broker: {symbols: {AAPL: 0}}", "1:32: AAPL: a price is above zero; write one such as 189.30"),
-        Refusal("paper_broker: {quotes: none.csv}", "1:24: none.csv does not exist; create it, or correct the path"),
-        Refusal("services: {core: {builtin: cor}}", "1:28: builtin: 'cor' is not known; write core"),
-        Refusal("services: {core: {builtin: core}, a: {}}", "1:38: service a has no program; add 'command: [program, argument]' or 'builtin: core'"),
-        Refusal("services: {core: {builtin: core}, a: {command: []}}", "1:48: command names no program; write [program, argument]"),
-        Refusal("services: {core: {builtin: core, command: [a]}}", "1:43: service core has both builtin and command; remove one of the two"),
-        Refusal("services: {core: {builtin: core}, c: {builtin: core}}", "1:35: core already runs as service core; remove one of the two"),
-        Refusal("services: {core: {builtin: core}, a: {command: [a], after: [coer]}}", "1:61: no service is called 'coer'; write core"),
-        Refusal("services: {core: {builtin: core, after: [core]}}", "1:42: service core waits for itself; remove it"),
-        Refusal("services: {core: {builtin: core, after: [a]}, a: {command: [a], after: [b]}, b: {command: [b], after: [core]}}", "1:12: services wait for each other: core → a → b → core; remove one of these after or before"),
-        Refusal("services: {core: {builtin: core, before: [a]}, a: {command: [a], before: [core]}}", "1:12: services wait for each other: core → a → core; remove one of these after or before"),
-        Refusal("services: {core: {builtin: core, restart: {policy: sometimes}}}", "1:52: policy: 'sometimes' is not known; the words here are: always, on-failure, never"),
-        Refusal("services: {core: {builtin: core, restart: {factor: 0.5}}}", "1:52: factor: 0.5 is too small; write a number from 1 up"),
-        Refusal("services: {core: {builtin: core, restart: {backoff: 5s, limit: 1s}}}", "1:64: limit is shorter than backoff; write at least 5s"),
-        Refusal("services: {core: {builtin: core, checks: [{period: 1s}]}}", "1:43: item 1 of checks has 0 probes; write exactly one of http, tcp, command"),
-        Refusal("services: {core: {builtin: core, stop: {signal: SIGTERM}}}", "1:49: signal: 'SIGTERM' is not known; the words here are: TERM, INT, QUIT, HUP, USR1, USR2, KILL"),
-        Refusal("services: {core: {builtin: core, environment: {A: on}}}", "1:51: A: on without quotes is a truth value to some readers of YAML; quote it: \"on\""),
-        Refusal("switches: []", "1:1: switches is not carried out by this version of opsd; remove it, or use a version that does"),
+        Refusal(
+            "broker: {live: api.alpaca.markets}",
+            "1:16: live: 'api.alpaca.markets' is not a URL; write one such as http://host/path"),
+        Refusal(
+            "paper_broker: {symbols: {aapl: 1}}",
+            "1:26: 'aapl' is no symbol; write up to 32 capitals, digits, '.', '/' or '-'"),
+        Refusal(
+            "paper_broker: {symbols: {AAPL: 0}}",
+            "1:32: AAPL: a price is above zero; write one such as 189.30"),
+        Refusal(
+            "paper_broker: {quotes: none.csv}",
+            "1:24: none.csv does not exist; create it, or correct the path"),
+        Refusal(
+            "services: {core: {builtin: cor}}", "1:28: builtin: 'cor' is not known; write core"),
+        Refusal(
+            "services: {core: {builtin: core}, a: {}}",
+            "1:38: service a has no program; add 'command: [program, argument]' or 'builtin: core'"),
+        Refusal(
+            "services: {core: {builtin: core}, a: {command: []}}",
+            "1:48: command names no program; write [program, argument]"),
+        Refusal(
+            "services: {core: {builtin: core, command: [a]}}",
+            "1:43: service core has both builtin and command; remove one of the two"),
+        Refusal(
+            "services: {core: {builtin: core}, c: {builtin: core}}",
+            "1:35: core already runs as service core; remove one of the two"),
+        Refusal(
+            "services: {core: {builtin: core}, a: {command: [a], after: [coer]}}",
+            "1:61: no service is called 'coer'; write core"),
+        Refusal(
+            "services: {core: {builtin: core, after: [core]}}",
+            "1:42: service core waits for itself; remove it"),
+        Refusal(
+            "services: {core: {builtin: core, after: [a]}, a: {command: [a], after: [b]}, b: {command: [b], after: [core]}}",
+            "1:12: services wait for each other: core → a → b → core; remove one of these after or before"
+        ),
+        Refusal(
+            "services: {core: {builtin: core, before: [a]}, a: {command: [a], before: [core]}}",
+            "1:12: services wait for each other: core → a → core; remove one of these after or before"
+        ),
+        Refusal(
+            "services: {core: {builtin: core, restart: {policy: sometimes}}}",
+            "1:52: policy: 'sometimes' is not known; the words here are: always, on-failure, never"),
+        Refusal(
+            "services: {core: {builtin: core, restart: {factor: 0.5}}}",
+            "1:52: factor: 0.5 is too small; write a number from 1 up"),
+        Refusal(
+            "services: {core: {builtin: core, restart: {backoff: 5s, limit: 1s}}}",
+            "1:64: limit is shorter than backoff; write at least 5s"),
+        Refusal(
+            "services: {core: {builtin: core, checks: [{period: 1s}]}}",
+            "1:43: item 1 of checks has 0 probes; write exactly one of http, tcp, command"),
+        Refusal(
+            "services: {core: {builtin: core, stop: {signal: SIGTERM}}}",
+            "1:49: signal: 'SIGTERM' is not known; the words here are: TERM, INT, QUIT, HUP, USR1, USR2, KILL"
+        ),
+        Refusal(
+            "services: {core: {builtin: core, environment: {A: on}}}",
+            "1:51: A: on without quotes is a truth value to some readers of YAML; quote it: \"on\""),
+        Refusal(
+            "switches: []",
+            "1:1: switches is not carried out by this version of opsd; remove it, or use a version that does"
+        ),
     ]
 
     @Test(arguments: refusals)
@@ -315,7 +395,8 @@ import Trading
         #expect(keys.count >= 11)
         for key in keys {
             let renamed = Self.contract.replacing("\n\(key):", with: "\nx\(key):")
-            let text = refusal(renamed.hasPrefix("node:") && key == "node" ? "x" + renamed : renamed)
+            let text = refusal(
+                renamed.hasPrefix("node:") && key == "node" ? "x" + renamed : renamed)
             #expect(text.contains("unknown key 'x\(key)'"), "\(key): \(text)")
         }
     }

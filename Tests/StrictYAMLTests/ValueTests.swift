@@ -35,7 +35,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("1B", 1), ("256MB", 256_000_000), ("1KiB", 1_024), ("2GiB", 2 << 30), ("3TB", 3_000_000_000_000),
+        ("1B", 1), ("256MB", 256_000_000), ("1KiB", 1_024), ("2GiB", 2 << 30),
+        ("3TB", 3_000_000_000_000),
     ])
     func sizes(_ text: String, _ bytes: Int) throws {
         #expect(try value(text) { $0.byteSize() } == bytes)
@@ -106,7 +107,9 @@ import Testing
         struct Holder { let secret = Secret("hunter2") }
         var dumped = ""
         dump(Holder(), to: &dumped)
-        let shown = ["\(Secret("hunter2"))", String(reflecting: Secret("hunter2")), dumped, "\(Holder())"]
+        let shown = [
+            "\(Secret("hunter2"))", String(reflecting: Secret("hunter2")), dumped, "\(Holder())",
+        ]
         #expect(shown.allSatisfy { !$0.contains("hunter2") })
         #expect("\(Secret("hunter2"))" == "***")
         #expect(Secret("hunter2").reveal() == "hunter2")
