@@ -18,6 +18,7 @@ public struct Place: Hashable, Comparable, Sendable, CustomStringConvertible {
 }
 
 /// One thing that is wrong, where, and what to write instead.
+/// Always one line: control characters that a file may have put into it are replaced.
 public struct Finding: Hashable, Sendable, CustomStringConvertible {
     public enum Severity: String, Sendable, Hashable {
         /// The file is refused.
@@ -34,8 +35,8 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
     public init(severity: Severity, place: Place, problem: String, remedy: String) {
         self.severity = severity
         self.place = place
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = Quoted.onOneLine(problem)
+        self.remedy = Quoted.onOneLine(remedy)
     }
 
     public var description: String {

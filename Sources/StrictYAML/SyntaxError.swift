@@ -109,11 +109,20 @@ enum SyntaxError {
 /// Text from a file, made fit for a message: short, on one line.
 enum Quoted {
     static func short(_ text: String) -> String {
+        let start = text.unicodeScalars.prefix(60)
+        let more = start.endIndex < text.unicodeScalars.endIndex ? "…" : ""
+        return onOneLine(String(start)) + more
+    }
+
+    static func onOneLine(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isControl) else { return text }
         var result = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars.prefix(60) {
-            let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-            result.append(isControl ? "\u{FFFD}" : scalar)
-        }
-        return text.unicodeScalars.count > 60 ? String(result) + "…" : String(result)
+        for scalar in text.unicodeScalars { result.append(isControl(scalar) ? "\u{FFFD}" : scalar) }
+        return String(result)
+    }
+
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar == "\u{2028}"
+            || scalar == "\u{2029}"
     }
 }

@@ -55,11 +55,24 @@ struct TextScan {
         var isIndentation = true
         /// True after indentation and after `- `, `: `, `? `, `[`, `{` and `,`.
         var startsValue = true
+        private var isComment = false
+        private var hasQuote = false
+
+        init(number: Int) {
+            self.number = number
+        }
 
         mutating func advance(over byte: UInt8) {
             // Continuation bytes of UTF-8 do not make a new column.
             if byte & 0xC0 != 0x80 { column += 1 }
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") { hasQuote = true }
+            // Within quotes a # is text. Taking a comment for text does no harm; the other way
+            // round it would hide what follows.
+            if byte == UInt8(ascii: "#"), !hasQuote { isComment = true }
             switch byte {
+            case _ where isComment:
+                startsValue = false
+                isIndentation = false
             case UInt8(ascii: " "), UInt8(ascii: "\t"):
                 break
             case UInt8(ascii: "-"), UInt8(ascii: ":"), UInt8(ascii: "?"), UInt8(ascii: "["),

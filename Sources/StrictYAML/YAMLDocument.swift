@@ -1,11 +1,5 @@
 import Yams
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 /// One YAML document, parsed and found to be plain: no aliases, anchors, tags, tabs as indentation,
 /// duplicate keys or second documents, and neither too large nor too deep.
 public struct YAMLDocument: Sendable {

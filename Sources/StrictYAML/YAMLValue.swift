@@ -8,6 +8,11 @@ public struct YAMLValue {
     let expansion: Expansion
 
     public var place: Place { node.place }
+    /// The value as written, cut short for a message. Never what `${…}` stands for.
+    public var shown: String {
+        if case .scalar(let written, _) = node.content { return Quoted.short(written) }
+        return node.kind
+    }
     public var isMapping: Bool {
         if case .mapping = node.content { return true }
         return false

@@ -126,6 +126,24 @@ import Trading
         #expect(signals.stop == StopSettings())
     }
 
+    /// The page for users is a test: its examples load, and the first is what the defaults are.
+    @Test func theDocumentedExamplesAreUnderstood() throws {
+        let page = URL(filePath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "docs/CONFIGURATION.md")
+        let parts = try String(contentsOf: page, encoding: .utf8).components(separatedBy: "```")
+        let examples = parts.filter { $0.hasPrefix("yaml\n") }.map { String($0.dropFirst(5)) }
+        #expect(examples.count == 2)
+        let builtIn = try load("{}")
+        var documented = try load(try #require(examples.first))
+        #expect(documented.defaultedKeys == [])
+        documented.defaultedKeys = builtIn.defaultedKeys
+        documented.accountFiles = builtIn.accountFiles
+        #expect(documented == builtIn)
+        let services = try load(try #require(examples.last)).services
+        #expect(services.last?.checks.count == 3)
+    }
+
     @Test func marketDataComesFromAlpacaWithoutAPaperBroker() throws {
         let alone = try load("services: {core: {builtin: core}}")
         #expect(alone.broker.data.absoluteString == "https://data.alpaca.markets")
@@ -170,7 +188,7 @@ import Trading
             """)
         let summary = ConfigurationSummary(configuration).description
         #expect(summary.contains("node: desk-9\n"))
-        #expect(summary.contains("time_zone: GMT  (default)"))
+        #expect(summary.contains("time_zone: UTC  (default)"))
         #expect(summary.contains("jwt *** (32 bytes)"))
         #expect(summary.contains("TOKEN=***"))
         #expect(summary.contains("TRADE_001 (trading): active, paper, key ***"))
@@ -379,7 +397,7 @@ import Trading
     @Test func mutationsNeverCrashAndNoRenamedKeyIsTakenInSilence() throws {
         var random = SplitMix(state: 11)
         let source = Array(Self.contract.utf8)
-        for _ in 0..<600 {
+        for _ in 0..<1_500 {
             var bytes = source
             for _ in 0..<Int.random(in: 1...3, using: &random) {
                 let index = Int.random(in: 0..<bytes.count, using: &random)

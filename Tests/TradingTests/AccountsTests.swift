@@ -327,7 +327,7 @@ import Testing
         let sources = [Documents.masters, Documents.trading, Documents.data, Documents.oneFile]
         let folder = try TemporaryDirectory()
         let file = AccountFile(path: folder.path("m.yaml"), name: "m.yaml")
-        for round in 0..<1_500 {
+        for round in 0..<3_000 {
             var bytes = Array(sources[round % sources.count].utf8)
             for _ in 0..<Int.random(in: 1...4, using: &random) { mutate(&bytes, &random) }
             try Data(bytes).write(to: URL(filePath: file.path))

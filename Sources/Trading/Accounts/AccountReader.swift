@@ -61,7 +61,7 @@ enum AccountReader {
         guard let value, let text = value.nonEmptyText() else { return nil }
         guard Account.isValidID(text) else {
             value.refuse(
-                "\(value.name): '\(text.prefix(70))' is not an account id",
+                "\(value.name): '\(value.shown)' is not an account id",
                 "write 1 to 64 letters, digits, '_', '.' or '-'")
             return nil
         }

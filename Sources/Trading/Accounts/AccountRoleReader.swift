@@ -80,7 +80,7 @@ extension AccountReader {
                 let near = NearestName.nearest(
                     to: text, in: InstrumentClass.allCases.map(\.rawValue))
                 item.refuse(
-                    "\(item.name): '\(text.prefix(40))' is no instrument",
+                    "\(item.name): '\(item.shown)' is no instrument",
                     near.map { "write \($0)" }
                         ?? "write stocks, options, or a symbol in capitals")
             }

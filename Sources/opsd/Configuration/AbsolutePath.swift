@@ -43,8 +43,13 @@ enum TimeZones {
     /// Only names of the tz database: an abbreviation such as `EST` says nothing about summer.
     static func zone(_ name: String) -> TimeZone? {
         if name == "UTC" { return .gmt }
-        guard known.contains(name) else { return nil }
+        guard known.contains(name) || name.hasPrefix("Etc/") else { return nil }
         return TimeZone(identifier: name)
+    }
+
+    /// Foundation calls UTC by another name.
+    static func name(of zone: TimeZone) -> String {
+        zone.identifier == "GMT" ? "UTC" : zone.identifier
     }
 
     private static let known = Set(TimeZone.knownTimeZoneIdentifiers)

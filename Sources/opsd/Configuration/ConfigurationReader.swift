@@ -92,7 +92,7 @@ struct ConfigurationReader {
             } else {
                 let near = NearestName.nearest(to: name, in: TimeZone.knownTimeZoneIdentifiers)
                 value.refuse(
-                    "time_zone: there is no time zone '\(name.prefix(60))'",
+                    "time_zone: there is no time zone '\(value.shown)'",
                     near.map { "write \($0)" } ?? "write one such as Asia/Shanghai, or UTC")
             }
         }

@@ -27,7 +27,7 @@ struct ConfigurationSummary: CustomStringConvertible {
         return [
             "configuration: \(configuration.path)",
             line("node", configuration.node),
-            line("time_zone", configuration.timeZone.identifier),
+            line("time_zone", TimeZones.name(of: configuration.timeZone)),
             line("data_dir", configuration.dataDirectory),
             line("operators", operators.isEmpty ? "none" : operators.joined(separator: ", ")),
         ]

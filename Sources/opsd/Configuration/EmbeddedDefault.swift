@@ -63,7 +63,7 @@ struct FileWriteError: Error, CustomStringConvertible {
 /// Files for their owner only, on disk before the call returns, never in place of another.
 enum PrivateFile {
     static func makeDirectory(_ path: String) throws(FileWriteError) {
-        guard mkdir(path, 0o700) != 0 else { return }
+        guard mkdir(path, 0o700) != 0 else { return try syncFolder(of: path) }
         let code = errno
         var status = stat()
         guard code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {

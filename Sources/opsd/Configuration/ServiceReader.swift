@@ -181,7 +181,7 @@ struct ServiceReader {
         guard let text = value.nonEmptyText() else { return nil }
         guard isName(text) else {
             value.refuse(
-                "\(value.name): '\(text.prefix(60))' is not a name",
+                "\(value.name): '\(value.shown)' is not a name",
                 "write 1 to 64 letters, digits, '_', '.', '@' or '-'")
             return nil
         }
