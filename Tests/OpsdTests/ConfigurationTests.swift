@@ -210,6 +210,18 @@ import Trading
     }
 
     static let refusals = [
+        Refusal(
+            "secrets: {jwt: \"enc:v1:AAAA\"}",
+            "1:16: jwt is encrypted, which this version of opsd does not decrypt; "
+                + "write ${file:PATH} or ${env:NAME}"),
+        Refusal(
+            "time_zone: Etc/Nowhere",
+            "1:12: time_zone: there is no time zone 'Etc/Nowhere'; "
+                + "write one such as Asia/Shanghai, or UTC"),
+        Refusal(
+            #""a\nb": 1"#,
+            "1:1: unknown key 'a\u{FFFD}b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, "
+                + "limits, engine, journal, paper_broker, services, broker, accounts"),
         Refusal("nod: a", "1:1: unknown key 'nod' in the document; write node"),
         Refusal(
             "node: a b",

@@ -103,6 +103,13 @@ import Testing
         }
     }
 
+    @Test func starsInCommentsAndQuotesAreNoAliases() throws {
+        let comment = String(repeating: "# - *x, *y\n", count: 20)
+        let list = "[" + Array(repeating: "\"*x\"", count: 20).joined(separator: ", ") + "]"
+        let items = try value("\(list)\n\(comment)") { $0.sequence { $0.text() } }
+        #expect(items?.count == 20)
+    }
+
     @Test func aSecretShowsItselfNowhere() {
         struct Holder { let secret = Secret("hunter2") }
         var dumped = ""

@@ -49,7 +49,14 @@ extension ConfigurationReader {
 
     private func checkJWT(_ jwt: Secret, refuse: (String, String) -> Void) {
         let least = SecretSettings.jwtByteCountMin
-        guard !jwt.isEncrypted, jwt.byteCount < least else { return }
+        // Signing with the cipher text, which stands in the file for all to read, would let anybody
+        // make tokens.
+        guard !jwt.isEncrypted else {
+            return refuse(
+                "jwt is encrypted, which this version of opsd does not decrypt",
+                "write ${file:PATH} or ${env:NAME}")
+        }
+        guard jwt.byteCount < least else { return }
         refuse(
             "jwt has \(jwt.byteCount) bytes, fewer than \(least)",
             "write at least \(least) random bytes, as 'openssl rand -hex 32' makes them")
