@@ -272,7 +272,7 @@ import Testing
         }
         let started = ContinuousClock.now
         #expect(findings(in: text, Self.read).contains("YAML aliases (*name) are refused"))
-        #expect(ContinuousClock.now - started < .seconds(5))
+        #expect(ContinuousClock.now - started < .seconds(30))
     }
 
     @Test func anExpandedSecretDoesNotGetIntoAMessage() throws {
