@@ -98,7 +98,8 @@ let package = Package(
             name: "StrictYAMLTests", dependencies: ["StrictYAML", "TestSupport"],
             swiftSettings: house),
         .testTarget(
-            name: "TradingTests", dependencies: ["Trading", "Ledger", "SQLiteStore", "TestSupport"],
+            name: "TradingTests",
+            dependencies: ["Trading", "Ledger", "StrictYAML", "SQLiteStore", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Ledger", "TestSupport", coreMetrics],
@@ -116,7 +117,8 @@ let package = Package(
                 hummingbird,
             ], swiftSettings: house),
         .testTarget(
-            name: "OpsdTests", dependencies: ["opsd", "Ledger", "Trading", "TestSupport"],
+            name: "OpsdTests",
+            dependencies: ["opsd", "Ledger", "StrictYAML", "Trading", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "IntegrationTests", dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],

@@ -1,0 +1,64 @@
+import Yams
+
+/// One YAML document, parsed and found to be plain: no aliases, anchors, tags, tabs as indentation,
+/// duplicate keys or second documents, and neither too large nor too deep.
+public struct YAMLDocument: Sendable {
+    public static let byteCountMax = 16 << 20
+    public static let depthMax = 64
+
+    public let file: String
+    let node: YAMLNode
+
+    /// `file` is the name that findings print.
+    public init(text: String, file: String) throws(StrictYAMLError) {
+        self.file = file
+        let findings = Findings()
+        TextScan(file: file, findings: findings).scan(text)
+        try findings.throwIfErrors()
+        node = try Self.parse(text, file: file, findings: findings)
+        try findings.throwIfErrors()
+    }
+
+    /// Reads a file; `name` is what findings print (the path when nil).
+    public init(path: String, name: String? = nil) throws(StrictYAMLError) {
+        let text: String
+        do {
+            text = try TextFile.contents(of: path, byteCountMax: Self.byteCountMax)
+        } catch {
+            throw .single(
+                Place(file: name ?? path, line: 1, column: 1), error.problem, error.remedy)
+        }
+        try self.init(text: text, file: name ?? path)
+    }
+
+    /// A cursor at the top of the document, which records into `findings` what does not fit.
+    public func root(findings: Findings, expansion: Expansion) -> YAMLValue {
+        YAMLValue(node: node, name: "the document", findings: findings, expansion: expansion)
+    }
+
+    private static func parse(
+        _ text: String, file: String, findings: Findings
+    ) throws(StrictYAMLError) -> YAMLNode {
+        do {
+            // The basic resolver has no rules: what a scalar means is decided by its reader, and
+            // resolving every key by regular expressions would cost most of the time. The parser
+            // must outlive the conversion, because it alone keeps the anchors alive.
+            let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
+            let root = try parser.singleRoot()
+            return withExtendedLifetime(parser) {
+                NodeConversion(file: file, findings: findings).convert(root)
+            }
+        } catch {
+            let (place, problem, remedy) = SyntaxError.explain(error, text: text, file: file)
+            throw .single(place, problem, remedy)
+        }
+    }
+}
+
+extension StrictYAMLError {
+    static func single(_ place: Place, _ problem: String, _ remedy: String) -> StrictYAMLError {
+        StrictYAMLError(findings: [
+            Finding(severity: .error, place: place, problem: problem, remedy: remedy)
+        ])
+    }
+}
