@@ -14,11 +14,13 @@ let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -35,8 +37,10 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -51,8 +55,8 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", argumentParser, crypto, hummingbird, jwt, lifecycle, logging,
-                metrics, yams,
+                "PaperBroker", "StrictYAML", argumentParser, httpTypes, hummingbird, jwt, lifecycle,
+                logging, metrics, nioCore,
             ],
             swiftSettings: house),
 
@@ -121,7 +125,8 @@ let package = Package(
             dependencies: ["opsd", "Ledger", "StrictYAML", "Trading", "TestSupport"],
             swiftSettings: house),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],
+            name: "IntegrationTests",
+            dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],
             swiftSettings: house),
     ]
 )

@@ -1,3 +1,4 @@
+public import Foundation
 public import Ledger
 
 /// What the configuration says about one trading account, as the engine needs it: the account's own
@@ -15,8 +16,8 @@ public struct AccountRules: Sendable, Hashable {
     /// The most that one position, with its open buys, may be worth.
     public var maxPositionSize: ExactDecimal?
     public var allowedInstruments: AllowedInstruments
-    /// Seconds east of UTC at which the desk's trading day begins.
-    public var dayOffsetSeconds: Int64
+    /// Where the desk's day begins at midnight.
+    public var timeZone: TimeZone
 
     public init(
         accountID: String, masterAccount: String? = nil, closedReason: String? = nil,
@@ -24,7 +25,7 @@ public struct AccountRules: Sendable, Hashable {
         allowedOrderTypes: Set<OrderType> = Set(OrderType.allCases),
         allowsExtendedHours: Bool = false, maxDailyLoss: ExactDecimal? = nil,
         maxPositionSize: ExactDecimal? = nil, allowedInstruments: AllowedInstruments = .all,
-        dayOffsetSeconds: Int64 = 0
+        timeZone: TimeZone = .gmt
     ) {
         self.accountID = accountID
         self.masterAccount = masterAccount
@@ -35,42 +36,32 @@ public struct AccountRules: Sendable, Hashable {
         self.maxDailyLoss = maxDailyLoss
         self.maxPositionSize = maxPositionSize
         self.allowedInstruments = allowedInstruments
-        self.dayOffsetSeconds = dayOffsetSeconds
+        self.timeZone = timeZone
     }
 
+    /// Days since 1970-01-01 by the desk's clock.
     func tradingDay(at time: Timestamp) -> Int64 {
-        let seconds = time.seconds + dayOffsetSeconds
+        let date = Date(timeIntervalSince1970: TimeInterval(time.seconds))
+        let seconds = time.seconds + Int64(timeZone.secondsFromGMT(for: date))
         return seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400
     }
 }
 
-/// The documents' classes (`stocks`, `options`) and single symbols may stand side by side.
-public enum AllowedInstruments: Sendable, Hashable {
-    case all
-    case only(stocks: Bool, options: Bool, symbols: Set<String>)
-
-    public init(_ words: [String]) {
-        self = .only(
-            stocks: words.contains("stocks"), options: words.contains("options"),
-            symbols: Set(words).subtracting(["stocks", "options"]))
-    }
-
-    public func allows(_ symbol: String) -> Bool {
-        switch self {
-        case .all: true
-        case .only(let stocks, let options, let symbols):
-            symbols.contains(symbol) || (Self.isOption(symbol) ? options : stocks)
-        }
-    }
-
-    /// The OCC's form: root, six digits of date, C or P, eight digits of strike.
-    static func isOption(_ symbol: String) -> Bool {
-        let tail = symbol.utf8.suffix(15)
-        guard symbol.utf8.count > 15, tail.count == 15 else { return false }
-        return tail.enumerated().allSatisfy { index, byte in
-            index == 6
-                ? byte == UInt8(ascii: "C") || byte == UInt8(ascii: "P")
-                : (48...57).contains(byte)
+extension AccountRules {
+    /// The rules of every trading account, from the documents' files.
+    public static func all(of directory: AccountDirectory, timeZone: TimeZone) -> [AccountRules] {
+        directory.tradingAccounts.map { account in
+            let profile = directory.master(of: account.id)?.riskProfile ?? RiskProfile()
+            let config = account.tradingConfig
+            return AccountRules(
+                accountID: account.id, masterAccount: account.masterAccount,
+                closedReason: account.status.acceptsOrders
+                    ? nil : "its status is \(account.status.rawValue)",
+                maxConcurrentOrders: config.maxConcurrentOrders,
+                allowedOrderTypes: config.allowedOrderTypes,
+                allowsExtendedHours: config.extendedHoursTrading,
+                maxDailyLoss: profile.maxDailyLoss, maxPositionSize: profile.maxPositionSize,
+                allowedInstruments: profile.allowedInstruments, timeZone: timeZone)
         }
     }
 }

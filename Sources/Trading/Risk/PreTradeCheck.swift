@@ -13,9 +13,9 @@ struct PreTradeCheck {
     private static let marketMargin = ExactDecimal("1.05") ?? ExactDecimal(1)
 
     func wellFormed() throws(Refusal) {
-        guard (1...32).contains(terms.symbol.utf8.count),
-            terms.symbol.utf8.allSatisfy(Self.isSymbolByte)
-        else { throw .invalid(field: "symbol", problem: "is not a symbol") }
+        guard AllowedInstruments.isSymbol(terms.symbol) else {
+            throw .invalid(field: "symbol", problem: "is not a symbol")
+        }
         guard terms.quantity.isPositive, terms.quantity.scale <= 9,
             terms.quantity < Self.quantityLimit
         else {
@@ -33,15 +33,6 @@ struct PreTradeCheck {
 
     private static let quantityLimit = ExactDecimal(1_000_000_000_000)
     private static let priceLimit = ExactDecimal(1_000_000_000)
-
-    private static func isSymbolByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-            UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "/"):
-            true
-        default: false
-        }
-    }
 
     private func wellFormed(
         _ price: ExactDecimal?, _ field: String, wanted: Bool
@@ -66,7 +57,7 @@ struct PreTradeCheck {
     }
 
     func allowed() throws(Refusal) {
-        guard rules.allowedInstruments.allows(terms.symbol) else {
+        guard rules.allowedInstruments.allows(symbol: terms.symbol) else {
             throw .risk(rule: "allowed_instruments", problem: "\(terms.symbol) is not among them")
         }
         guard rules.allowedOrderTypes.contains(terms.type) else {
