@@ -3,20 +3,18 @@
 #ifndef OPSD_CPROCESS_SHIM_H
 #define OPSD_CPROCESS_SHIM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-// Declared here because the headers hide them unless _GNU_SOURCE was set before the first include.
+// The headers hide these two without _GNU_SOURCE, and it cannot be defined here: it changes types
+// that Swift's own view of the same headers has already fixed.
 extern int posix_spawn_file_actions_addchdir_np(
     posix_spawn_file_actions_t *actions, const char *path);
 extern int posix_spawn_file_actions_addclosefrom_np(
@@ -28,6 +26,11 @@ extern int posix_spawn_file_actions_addclosefrom_np(
 // A descriptor that becomes readable when the process ends; -1 and errno. Close-on-exec by itself.
 static inline int opsd_pidfd_open(pid_t pid) {
     return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+// A counter that wakes a thread in poll(2).
+static inline int opsd_eventfd(void) {
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
 // How a child ended, without reaping it: while the zombie stands, its process id and its group's id

@@ -161,8 +161,8 @@ private struct MergeState {
         var series = SeriesSet.Place(isRewritten: false, range: sample.series)
         var line = SeriesSet.Place(
             isRewritten: false,
-            range: sample.series.lowerBound
-                ..< (format == .openMetrics ? sample.value.upperBound : lineEnd))
+            range: sample.series
+                .lowerBound..<(format == .openMetrics ? sample.value.upperBound : lineEnd))
         let mark = rewritten.count
         if !sample.isCanonical { (series, line) = rewrite(sample) }
         guard seen.insert(series, inputs: inputs, rewritten: rewritten) else {

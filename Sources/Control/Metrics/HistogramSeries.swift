@@ -1,5 +1,5 @@
-internal import Synchronization
 internal import CoreMetrics
+internal import Synchronization
 
 /// The bounds of a family's buckets, shared by its series.
 struct HistogramBounds: Sendable {

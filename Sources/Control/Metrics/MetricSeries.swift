@@ -1,5 +1,5 @@
-internal import Synchronization
 internal import CoreMetrics
+internal import Synchronization
 
 // The numbers behind the handles that swift-metrics gives out. Each is a few atomics, changed
 // without a lock; relaxed order is enough because no series promises anything about another one.

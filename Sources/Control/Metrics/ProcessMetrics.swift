@@ -1,7 +1,8 @@
+internal import Foundation
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
-internal import Foundation
 
 /// What the kernel knows of this process, read at each scrape. Each process of opsd names itself in
 /// the label `service`, so that merging them does not make two series of the same name and labels.
