@@ -18,7 +18,7 @@ struct ExpositionSample {
     var value: Range<Int>
     var timestamp: Range<Int>?
     /// Whether series, value and timestamp stand as our own encoder writes them: one blank between,
-    /// labels ascending. `labels` is filled only when they do not.
+    /// labels ascending, `le` or `quantile` last. `labels` is filled only when they do not.
     var isCanonical: Bool
 }
 
@@ -246,11 +246,15 @@ extension ExpositionScanner {
         return start..<position
     }
 
-    func isAscending(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
-        text[left].lexicographicallyPrecedes(text[right])
+    /// By name, and what a histogram or summary adds to its series' labels comes last.
+    private func isAscending(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
+        let isLeftAdded = equals(left, "le") || equals(left, "quantile")
+        let isRightAdded = equals(right, "le") || equals(right, "quantile")
+        if isLeftAdded != isRightAdded { return isRightAdded }
+        return text[left].lexicographicallyPrecedes(text[right])
     }
 
-    func equals(_ range: Range<Int>, _ word: StaticString) -> Bool {
+    private func equals(_ range: Range<Int>, _ word: StaticString) -> Bool {
         guard range.count == word.utf8CodeUnitCount else { return false }
         for offset in 0..<range.count
         where text[range.lowerBound + offset] != word.utf8Start[offset] { return false }

@@ -5,13 +5,17 @@
 /// one child's bad line never costs the scrape of all the others.
 public struct ExpositionMerger {
     public struct Output: Sendable, Equatable {
-        public var bytes: [UInt8] = []
+        public var bytes: [UInt8]
         /// Samples whose series had been seen before.
         public var duplicates = 0
         /// Lines that are not text format.
         public var malformed = 0
         /// Samples of a family that an earlier input declared as another type.
         public var conflicting = 0
+
+        public init(bytes: [UInt8] = []) {
+            self.bytes = bytes
+        }
     }
 
     /// Written in OpenMetrics the samples lose their timestamps, which that format counts in other
