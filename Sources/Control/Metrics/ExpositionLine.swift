@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// One line of the text format, taken apart without making strings. Positions are offsets into the
 /// text that the line lies in.
 enum ExpositionLine {
@@ -251,14 +253,15 @@ extension ExpositionScanner {
         let isLeftAdded = equals(left, "le") || equals(left, "quantile")
         let isRightAdded = equals(right, "le") || equals(right, "quantile")
         if isLeftAdded != isRightAdded { return isRightAdded }
-        return text[left].lexicographicallyPrecedes(text[right])
+        let order = text.compare(left, right, count: min(left.count, right.count))
+        return order < 0 || (order == 0 && left.count < right.count)
     }
 
     private func equals(_ range: Range<Int>, _ word: StaticString) -> Bool {
-        guard range.count == word.utf8CodeUnitCount else { return false }
-        for offset in 0..<range.count
-        where text[range.lowerBound + offset] != word.utf8Start[offset] { return false }
-        return true
+        guard range.count == word.utf8CodeUnitCount, let base = text.baseAddress else {
+            return false
+        }
+        return memcmp(base + range.lowerBound, word.utf8Start, range.count) == 0
     }
 
     private func isUTF8(_ range: Range<Int>) -> Bool {
@@ -298,5 +301,23 @@ extension ExpositionScanner {
         case "nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity": return true
         default: return false
         }
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    /// memcmp(3) of the first bytes of two places in this text.
+    @inline(__always)
+    func compare(_ left: Range<Int>, _ right: Range<Int>, count: Int) -> Int32 {
+        guard let baseAddress else { return 0 }
+        return memcmp(baseAddress + left.lowerBound, baseAddress + right.lowerBound, count)
+    }
+
+    /// Where the byte stands next; `end` when it does not before that.
+    @inline(__always)
+    func firstIndex(of byte: UInt8, from start: Int, to end: Int) -> Int {
+        guard let baseAddress,
+            let found = memchr(baseAddress + start, Int32(byte), end - start)
+        else { return end }
+        return UnsafeRawPointer(found) - UnsafeRawPointer(baseAddress)
     }
 }

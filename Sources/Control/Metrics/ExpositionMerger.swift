@@ -106,8 +106,8 @@ private struct MergeState {
         lastName = 0..<0
         var start = range.lowerBound
         while start < range.upperBound {
-            var end = start
-            while inputs[end] != UInt8(ascii: "\n") { end &+= 1 }
+            let end = inputs.firstIndex(
+                of: UInt8(ascii: "\n"), from: start, to: range.upperBound)
             read(scanner.scan(from: start, to: end), lineEnd: end)
             start = end + 1
         }
@@ -222,7 +222,7 @@ private struct MergeState {
 
     private mutating func localFamily(of sample: ExpositionSample) -> Int? {
         if let current, sample.name.count == lastName.count,
-            inputs[sample.name].elementsEqual(inputs[lastName])
+            inputs.compare(sample.name, lastName, count: lastName.count) == 0
         {
             return current
         }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The series seen so far, by their bytes. A hash table over positions in two texts, because a set
 /// of strings or of arrays would allocate once a series, and a merge sees tens of thousands.
 struct SeriesSet {
@@ -7,43 +9,52 @@ struct SeriesSet {
         var range: Range<Int>
     }
 
-    private struct Slot {
-        var hash: UInt64 = 0
-        var place = Place(isRewritten: false, range: 0..<0)
-    }
-
-    private var slots: [Slot]
-    private var count = 0
+    /// The upper half of a series' hash, and in the lower half its number in `places` plus one; zero
+    /// where nothing is. Small, because most of the time goes into reaching it in memory.
+    private var slots: [UInt64]
+    private var places: [Place] = []
 
     init(capacity: Int) {
         var size = 64
         while size < capacity * 2 { size *= 2 }
-        slots = Array(repeating: Slot(), count: size)
+        slots = Array(repeating: 0, count: size)
+        places.reserveCapacity(capacity)
     }
 
     /// False when a series of the same bytes is there already.
     mutating func insert(
         _ place: Place, inputs: UnsafeBufferPointer<UInt8>, rewritten: [UInt8]
     ) -> Bool {
-        if count * 2 >= slots.count { grow() }
+        if places.count * 2 >= slots.count { grow() }
         let hash = Self.withBytes(of: place, inputs, rewritten) { Self.hash($0) }
-        var index = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-        while !slots[index].place.range.isEmpty {
-            let slot = slots[index]
-            if slot.hash == hash, Self.equal(slot.place, place, inputs, rewritten) { return false }
+        let mark = hash & Self.markMask
+        var index = slotIndex(mark)
+        while slots[index] != 0 {
+            let number = Int(truncatingIfNeeded: slots[index] & ~Self.markMask) - 1
+            if slots[index] & Self.markMask == mark,
+                Self.equal(places[number], place, inputs, rewritten)
+            {
+                return false
+            }
             index = (index + 1) & (slots.count - 1)
         }
-        slots[index] = Slot(hash: hash, place: place)
-        count += 1
+        places.append(place)
+        slots[index] = mark | UInt64(places.count)
         return true
+    }
+
+    private static let markMask: UInt64 = 0xFFFF_FFFF_0000_0000
+
+    private func slotIndex(_ mark: UInt64) -> Int {
+        Int(truncatingIfNeeded: mark >> 32) & (slots.count - 1)
     }
 
     private mutating func grow() {
         let old = slots
-        slots = Array(repeating: Slot(), count: old.count * 2)
-        for slot in old where !slot.place.range.isEmpty {
-            var index = Int(truncatingIfNeeded: slot.hash) & (slots.count - 1)
-            while !slots[index].place.range.isEmpty { index = (index + 1) & (slots.count - 1) }
+        slots = Array(repeating: 0, count: old.count * 2)
+        for slot in old where slot != 0 {
+            var index = slotIndex(slot & Self.markMask)
+            while slots[index] != 0 { index = (index + 1) & (slots.count - 1) }
             slots[index] = slot
         }
     }
@@ -54,7 +65,10 @@ struct SeriesSet {
         guard left.range.count == right.range.count else { return false }
         return withBytes(of: left, inputs, rewritten) { left in
             withBytes(of: right, inputs, rewritten) { right in
-                left.elementsEqual(right)
+                guard let left = left.baseAddress, let rightBase = right.baseAddress else {
+                    return true
+                }
+                return memcmp(left, rightBase, right.count) == 0
             }
         }
     }

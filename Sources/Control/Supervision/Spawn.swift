@@ -47,7 +47,14 @@ enum Spawn {
 
     /// Owner-only, also when the file was there before with other rights.
     private static func openLog(_ path: String) throws(ProcessError) -> Int32 {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        let opened = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard opened >= 0 else {
+            throw ProcessError("cannot open the log file \(path)", code: errno)
+        }
+        defer { close(opened) }
+        // Above the first three, which the child's own are put over: a supervisor that was started
+        // with one of them closed would get it here.
+        let descriptor = fcntl(opened, F_DUPFD_CLOEXEC, 3)
         guard descriptor >= 0 else {
             throw ProcessError("cannot open the log file \(path)", code: errno)
         }
