@@ -121,8 +121,17 @@ public final class Checkpoint: Sendable {
         if isEmpty { return false }
         if !isUrgent { try? await Task.sleep(for: interval) }
         let (batch, taken) = takeBatch()
-        do {
-            try await store.apply(batch)
+        do throws(StoreError) {
+            // A task of its own, so that the last round at the end is not cancelled with the rest.
+            let store = store
+            let writing = Task { () -> Result<Void, StoreError> in
+                do throws(StoreError) {
+                    return .success(try await store.apply(batch))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            try await writing.value.get()
         } catch {
             logger.error("the checkpoint was not written", metadata: ["error": "\(error)"])
             putBack(batch, taken, error)

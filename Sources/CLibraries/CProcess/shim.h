@@ -1,0 +1,91 @@
+// What Swift cannot reach of Linux's process calls: variadic syscalls, and the functions that glibc
+// shows under _GNU_SOURCE only. Nothing here decides anything.
+#ifndef OPSD_CPROCESS_SHIM_H
+#define OPSD_CPROCESS_SHIM_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// The headers hide these two without _GNU_SOURCE, and it cannot be defined here: it changes types
+// that Swift's own view of the same headers has already fixed.
+extern int posix_spawn_file_actions_addchdir_np(
+    posix_spawn_file_actions_t *actions, const char *path);
+extern int posix_spawn_file_actions_addclosefrom_np(
+    posix_spawn_file_actions_t *actions, int first);
+
+// Of <spawn.h>, since glibc 2.26.
+#define OPSD_SPAWN_SETSID 0x80
+
+// A descriptor that becomes readable when the process ends; -1 and errno. Close-on-exec by itself.
+static inline int opsd_pidfd_open(pid_t pid) {
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+// A counter that wakes a thread in poll(2).
+static inline int opsd_eventfd(void) {
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+// How a child ended, without reaping it: while the zombie stands, its process id and its group's id
+// cannot be given to another process. Returns 1 when it has ended, 0 when not, -1 and errno.
+static inline int opsd_peek_exit(pid_t pid, int *code, int *status) {
+    siginfo_t info;
+    info.si_pid = 0;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return -1;
+    if (info.si_pid == 0) return 0;
+    *code = info.si_code;
+    *status = info.si_status;
+    return 1;
+}
+
+// Reaps a child that has ended.
+static inline int opsd_reap(pid_t pid) {
+    siginfo_t info;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+}
+
+// Starts a program in a session of its own: standard input /dev/null, output and errors to
+// `output`, every other descriptor closed, signals as they are by default. A name without a slash
+// is looked up in PATH. Returns 0, or the error's number (also when the exec itself failed).
+static inline int opsd_spawn(
+    pid_t *pid, const char *file, char *const arguments[], char *const environment[],
+    const char *directory, int output) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    sigemptyset(&none);
+    sigfillset(&all);
+    error = posix_spawnattr_setsigmask(&attributes, &none);
+    if (error == 0) error = posix_spawnattr_setsigdefault(&attributes, &all);
+    if (error == 0)
+        error = posix_spawnattr_setflags(
+            &attributes, OPSD_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (error == 0)
+        error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, output, 1);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, output, 2);
+    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (error == 0 && directory != 0)
+        error = posix_spawn_file_actions_addchdir_np(&actions, directory);
+    if (error == 0)
+        error = posix_spawnp(pid, file, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+#endif

@@ -1,0 +1,192 @@
+// Child processes through posix_spawn and pidfds, on one thread of their own.
+//
+// Why not swift-subprocess: it waits for a child and reaps it within one closure. Three things asked
+// of a supervisor do not fit there: killing what is left of a process group while the leader is
+// dead but not reaped (only so long is the group's id certain to be ours), watching a process that
+// an earlier supervisor started, and one way of watching for both.
+//
+// Every call here that can take time (exec, opening a log file, reading /proc) runs on that
+// thread and never on the cooperative pool.
+
+internal import CProcess
+internal import Foundation
+internal import Glibc
+internal import Synchronization
+
+/// A process that is watched: its id, and the descriptor that becomes readable when it ends.
+struct WatchedProcess: Sendable, Equatable {
+    let pid: pid_t
+    fileprivate let descriptor: Int32
+}
+
+final class ProcessThread: Sendable {
+    private let loop: ProcessLoop
+
+    init() throws(ProcessError) {
+        loop = try ProcessLoop()
+        let loop = loop
+        let thread = Thread { loop.run() }
+        thread.name = "processes"
+        thread.start()
+    }
+
+    /// Whoever waits for an answer holds this object, so nothing is pending by now.
+    deinit {
+        loop.end()
+    }
+
+    func start(_ service: ServiceSpecification) async -> Result<WatchedProcess, ProcessError> {
+        await perform {
+            do throws(ProcessError) {
+                let pid = try Spawn.start(service)
+                do throws(ProcessError) {
+                    return .success(try Self.watched(pid))
+                } catch {
+                    // Unwatched it would be lost, so it must not be.
+                    kill(-pid, SIGKILL)
+                    waitpid(pid, nil, 0)
+                    throw error
+                }
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// Watches a process that something else started.
+    func adopt(_ pid: pid_t) async -> Result<WatchedProcess, ProcessError> {
+        await perform {
+            do throws(ProcessError) {
+                return .success(try Self.watched(pid))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// Returns when the process has ended. To be called once a process. A child is not reaped yet.
+    func exit(of process: WatchedProcess) async -> ProcessExit {
+        await withCheckedContinuation { continuation in
+            loop.add(
+                ProcessLoop.Watch(descriptor: process.descriptor) {
+                    continuation.resume(returning: Self.peekExit(process.pid))
+                })
+        }
+    }
+
+    func reap(_ process: WatchedProcess) async {
+        await perform { _ = opsd_reap(process.pid) }
+    }
+
+    /// Whether a process of that group other than its dead leader is alive. The leader's zombie
+    /// keeps the group in being, so kill(2) with signal 0 would always say yes.
+    func groupHasSurvivors(_ group: pid_t) async -> Bool {
+        await perform {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+            return names.contains { name in
+                guard let pid = pid_t(name), pid != group, let stat = ProcessStat.read(name) else {
+                    return false
+                }
+                return stat.group == group && stat.state != "Z" && stat.state != "X"
+            }
+        }
+    }
+
+    private func perform<Value: Sendable>(
+        _ work: @escaping @Sendable () -> Value
+    ) async -> Value {
+        await withCheckedContinuation { continuation in
+            loop.add { continuation.resume(returning: work()) }
+        }
+    }
+
+    private static func watched(_ pid: pid_t) throws(ProcessError) -> WatchedProcess {
+        let descriptor = opsd_pidfd_open(pid)
+        guard descriptor >= 0 else {
+            throw ProcessError("cannot watch process \(pid)", code: errno)
+        }
+        return WatchedProcess(pid: pid, descriptor: descriptor)
+    }
+
+    private static func peekExit(_ pid: pid_t) -> ProcessExit {
+        var code: Int32 = 0
+        var status: Int32 = 0
+        guard opsd_peek_exit(pid, &code, &status) == 1 else { return .unknown }
+        return code == Int32(CLD_EXITED) ? .exited(code: status) : .signalled(status)
+    }
+}
+
+/// The thread's loop: poll(2) over the pidfds and a wake-up, then the work that was handed in.
+private final class ProcessLoop: Sendable {
+    struct Watch: Sendable {
+        let descriptor: Int32
+        let ended: @Sendable () -> Void
+    }
+
+    private struct Inbox: Sendable {
+        var watches: [Watch] = []
+        var jobs: [@Sendable () -> Void] = []
+        var isEnding = false
+    }
+
+    /// A lock: callers on any thread leave work here, and the loop takes all of it at once. It is
+    /// held for an append or a swap.
+    private let inbox = Mutex(Inbox())
+    private let wakeUp: Int32
+
+    init() throws(ProcessError) {
+        wakeUp = opsd_eventfd()
+        guard wakeUp >= 0 else { throw ProcessError("cannot make an eventfd", code: errno) }
+    }
+
+    deinit {
+        close(wakeUp)
+    }
+
+    func add(_ watch: Watch) {
+        inbox.withLock { $0.watches.append(watch) }
+        wake()
+    }
+
+    func add(_ job: @escaping @Sendable () -> Void) {
+        inbox.withLock { $0.jobs.append(job) }
+        wake()
+    }
+
+    func end() {
+        inbox.withLock { $0.isEnding = true }
+        wake()
+    }
+
+    private func wake() {
+        var one: UInt64 = 1
+        // It fails only when the counter is full, and then the thread is awake anyway.
+        _ = write(wakeUp, &one, 8)
+    }
+
+    func run() {
+        var watches: [Watch] = []
+        while true {
+            var polled = [pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0)]
+            polled += watches.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+            // An interrupted poll reports nothing, and the loop comes round again.
+            if poll(&polled, nfds_t(polled.count), -1) < 0 { continue }
+            if polled[0].revents != 0 {
+                var count: UInt64 = 0
+                _ = read(wakeUp, &count, 8)
+            }
+            for index in watches.indices.reversed() where polled[index + 1].revents != 0 {
+                let watch = watches.remove(at: index)
+                close(watch.descriptor)
+                watch.ended()
+            }
+            let taken = inbox.withLock { inbox in
+                defer { inbox = Inbox(isEnding: inbox.isEnding) }
+                return inbox
+            }
+            watches += taken.watches
+            for job in taken.jobs { job() }
+            if taken.isEnding { return }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Control
+
+@Suite struct ProcessThreadTests {
+    /// A supervisor that comes back after a crash watches what its predecessor started: processes
+    /// that are not its children, whose end it sees but whose status it is not told.
+    @Test func anAdoptedProcessIsWatchedLikeAChild() async throws {
+        let shop = try Workshop()
+        let supervisor = try shop.supervisor(
+            [
+                shop.script(
+                    "s", "sleep 60 & echo $! > $DIR/child; touch $DIR/s.ready; wait; exec sleep 60")
+            ], readyByFile: true)
+        await supervisor.start()
+        try await shop.log.wait(for: "s") { $0 == .ready }
+        let child = try #require(
+            Int32(try shop.text("child").trimmingCharacters(in: .whitespacesAndNewlines)))
+        let thread = try ProcessThread()
+        let adopted = try await thread.adopt(child).get()
+        async let exit = thread.exit(of: adopted)
+        kill(child, SIGKILL)
+        #expect(await exit == .unknown)
+        await supervisor.stopAll()
+    }
+
+    @Test func aProcessThatIsGoneCannotBeAdopted() async throws {
+        let thread = try ProcessThread()
+        // Above the kernel's largest process id.
+        await #expect(throws: ProcessError.self) { try await thread.adopt(1 << 23).get() }
+    }
+
+    @Test func aCommandsNameWithBlanksAndParenthesesIsNoRiddle() {
+        let stat = ProcessStat(
+            "7 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 11 22 0 0 20 0 1 0 333 1000 44 1 2 3")
+        #expect(stat?.state == "S")
+        #expect(stat?.parent == 1)
+        #expect(stat?.group == 42)
+        #expect(stat?.cpuTicks == 33)
+        #expect(stat?.startTicks == 333)
+        #expect(stat?.residentPages == 44)
+    }
+}
