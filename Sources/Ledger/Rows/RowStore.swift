@@ -65,6 +65,8 @@ public struct RowQuery: Sendable {
     public let dataset: String
     /// Fields and the values one of which each must equal.
     public var matching: [(field: String, anyOf: [Value])] = []
+    /// Optional fields that must not be null.
+    public var present: [String] = []
     public var range: Range?
     /// The field to order by; ties, and everything when nil, by key.
     public var order: (field: String, descending: Bool)?

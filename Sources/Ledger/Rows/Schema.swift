@@ -31,12 +31,12 @@ public struct Schema: Sendable, Hashable {
     public let keyCount: Int
     /// The field whose value is the account a row belongs to; nil for what belongs to no account.
     public let accountField: Int?
-    /// Columns that a store with indexes indexes, beside the key.
-    public let indexes: [[String]]
+    /// What a store with indexes indexes, beside the key.
+    public let indexes: [Index]
 
     public init(
         dataset: String, kind: DatasetKind, key: [Field], fields: [Field],
-        accountField: String? = nil, indexes: [[String]] = []
+        accountField: String? = nil, indexes: [Index] = []
     ) {
         self.dataset = dataset
         self.kind = kind
@@ -53,6 +53,17 @@ public struct Schema: Sendable, Hashable {
     }
 
     public var keyFields: ArraySlice<Field> { fields.prefix(keyCount) }
+}
+
+public struct Index: Sendable, Hashable {
+    public let fields: [String]
+    /// Only rows that have this optional field are in the index.
+    public let present: String?
+
+    public init(_ fields: String..., present: String? = nil) {
+        self.fields = fields
+        self.present = present
+    }
 }
 
 /// The schemas that a process knows, by dataset.

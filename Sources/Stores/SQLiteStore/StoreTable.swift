@@ -49,10 +49,12 @@ struct StoreTable: Sendable {
                 \(columns.joined(separator: ", ")), opsd_sequence INTEGER NOT NULL,
                 PRIMARY KEY (\(key))) WITHOUT ROWID
             """
-        let indexes = schema.indexes.map { fields in
-            let index = Self.quoted("\(schema.dataset)_by_\(fields.joined(separator: "_"))")
-            let list = fields.map(Self.quoted).joined(separator: ", ")
-            return "CREATE INDEX IF NOT EXISTS \(index) ON \(name) (\(list))"
+        let indexes = schema.indexes.map { index in
+            let indexName = Self.quoted(
+                "\(schema.dataset)_by_\(index.fields.joined(separator: "_"))")
+            let list = index.fields.map(Self.quoted).joined(separator: ", ")
+            let only = index.present.map { " WHERE \(Self.quoted($0)) IS NOT NULL" } ?? ""
+            return "CREATE INDEX IF NOT EXISTS \(indexName) ON \(name) (\(list))\(only)"
         }
         return [table] + indexes
     }
@@ -137,6 +139,7 @@ struct StoreTable: Sendable {
             terms.append("\(try column(field)) IN (\(marks))")
             arguments += values.map(\.stored)
         }
+        for field in query.present { terms.append("\(try column(field)) IS NOT NULL") }
         if let range = query.range {
             let column = try column(range.field)
             if let from = range.from {

@@ -9,12 +9,11 @@ internal import Synchronization
 /// only appends, and the task that writes the store.
 public final class Checkpoint: Sendable {
     private struct Content {
-        var changes: [RowKey: StoreBatch.Change] = [:]
-        var digests: [DigestScope: Digest] = [:]
+        var batches: [CommittedBatch] = []
+        var waitingRows = 0
         var through = SequenceNumber.none
         var applied = SequenceNumber.none
-        /// Orders that ended, and the sequence at which they did; they leave memory when applied.
-        var ended: [(orderID: String, sequence: SequenceNumber)] = []
+        /// Orders that ended and are in the store: memory may let go of them.
         var evictable: [String] = []
         var failure: StoreError?
         var waiters: [(sequence: SequenceNumber, continuation: CheckedContinuation<Void, Never>)] =
@@ -44,34 +43,18 @@ public final class Checkpoint: Sendable {
 
     public var appliedSequence: SequenceNumber { content.withLock { $0.applied } }
     /// Rows that wait to be written.
-    public var waitingRows: Int { content.withLock { $0.changes.count } }
+    public var waitingRows: Int { content.withLock { $0.waitingRows } }
     public var failure: StoreError? { content.withLock { $0.failure } }
 
     func add(_ batch: CommittedBatch) {
-        content.withLock { content in
-            for change in batch.changes {
-                content.changes[change.key] = change
-                if change.key.dataset == "orders", let row = change.row, Self.isEnded(row),
-                    let orderID = change.key.values.first?.text
-                {
-                    content.ended.append((orderID, change.sequence))
-                }
-            }
-            for draft in batch.drafts {
-                for stamp in draft.digests { content.digests[stamp.scope] = stamp.digest }
-                content.through = draft.sequence
-            }
+        let isFirst = content.withLock { content in
+            let isFirst = content.batches.isEmpty
+            content.batches.append(batch)
+            content.waitingRows += batch.changes.count
+            content.through = batch.drafts.last?.sequence ?? content.through
+            return isFirst
         }
-        wakeUp.yield()
-    }
-
-    private static let statusField = Datasets.orders.index(of: "status") ?? 0
-
-    private static func isEnded(_ row: Row) -> Bool {
-        guard let status = row.values[statusField].text.flatMap(OrderStatus.init(rawValue:)) else {
-            return false
-        }
-        return status.isTerminal
+        if isFirst { wakeUp.yield() }
     }
 
     /// Orders that ended and are in the store now; each is handed out once.
@@ -120,13 +103,14 @@ public final class Checkpoint: Sendable {
         }
         if isEmpty { return false }
         if !isUrgent { try? await Task.sleep(for: interval) }
-        let (batch, taken) = takeBatch()
+        let batches = takeBatches()
+        let round = CheckpointRound(batches)
         do throws(StoreError) {
             // A task of its own, so that the last round at the end is not cancelled with the rest.
             let store = store
             let writing = Task { () -> Result<Void, StoreError> in
                 do throws(StoreError) {
-                    return .success(try await store.apply(batch))
+                    return .success(try await store.apply(round.batch))
                 } catch {
                     return .failure(error)
                 }
@@ -134,54 +118,78 @@ public final class Checkpoint: Sendable {
             try await writing.value.get()
         } catch {
             logger.error("the checkpoint was not written", metadata: ["error": "\(error)"])
-            putBack(batch, taken, error)
+            putBack(batches, error)
             if content.withLock({ $0.isStopping }) { return false }
             try? await Task.sleep(for: .seconds(1))
             return true
         }
-        finish(batch, taken)
+        finish(round)
         return true
     }
 
-    private typealias Ended = [(orderID: String, sequence: SequenceNumber)]
-
-    private func takeBatch() -> (StoreBatch, Ended) {
+    private func takeBatches() -> [CommittedBatch] {
         content.withLock { content in
             defer {
-                content.changes = [:]
-                content.digests = [:]
-                content.ended = []
+                content.batches = []
+                content.waitingRows = 0
             }
-            let batch = StoreBatch(
-                changes: Array(content.changes.values),
-                digests: content.digests.map { DigestStamp(scope: $0.key, digest: $0.value) },
-                through: content.through)
-            return (batch, content.ended)
+            return content.batches
         }
     }
 
-    private func putBack(_ batch: StoreBatch, _ ended: Ended, _ error: StoreError) {
+    private func putBack(_ batches: [CommittedBatch], _ error: StoreError) {
         content.withLock { content in
             content.failure = error
-            content.ended = ended + content.ended
-            for change in batch.changes where content.changes[change.key] == nil {
-                content.changes[change.key] = change
-            }
-            for stamp in batch.digests where content.digests[stamp.scope] == nil {
-                content.digests[stamp.scope] = stamp.digest
-            }
+            content.batches = batches + content.batches
+            content.waitingRows += batches.reduce(0) { $0 + $1.changes.count }
         }
     }
 
-    private func finish(_ batch: StoreBatch, _ ended: Ended) {
+    private func finish(_ round: CheckpointRound) {
         let reached = content.withLock { content in
-            content.applied = batch.through
+            content.applied = round.batch.through
             content.failure = nil
-            content.evictable += ended.map(\.orderID)
-            let reached = content.waiters.filter { $0.sequence <= batch.through }
-            content.waiters.removeAll { $0.sequence <= batch.through }
+            content.evictable += round.endedOrders
+            let reached = content.waiters.filter { $0.sequence <= round.batch.through }
+            content.waiters.removeAll { $0.sequence <= round.batch.through }
             return reached
         }
         for waiter in reached { waiter.continuation.resume() }
+    }
+}
+
+/// Several committed batches as one for the store: the last version of each row and digest.
+private struct CheckpointRound: Sendable {
+    let batch: StoreBatch
+    let endedOrders: [String]
+
+    init(_ batches: [CommittedBatch]) {
+        var changes: [RowKey: StoreBatch.Change] = [:]
+        var digests: [DigestScope: Digest] = [:]
+        var through = SequenceNumber.none
+        var ended: [String] = []
+        for batch in batches {
+            for change in batch.changes { changes[change.key] = change }
+            for draft in batch.drafts {
+                for stamp in draft.digests { digests[stamp.scope] = stamp.digest }
+                through = draft.sequence
+            }
+        }
+        for change in changes.values where change.key.dataset == "orders" {
+            if let row = change.row, Self.isEnded(row), let id = change.key.values.first?.text {
+                ended.append(id)
+            }
+        }
+        batch = StoreBatch(
+            changes: Array(changes.values),
+            digests: digests.map { DigestStamp(scope: $0.key, digest: $0.value) },
+            through: through)
+        endedOrders = ended
+    }
+
+    private static let statusField = Datasets.orders.index(of: "status") ?? 0
+
+    private static func isEnded(_ row: Row) -> Bool {
+        row.values[statusField].text.flatMap(OrderStatus.init(rawValue:))?.isTerminal ?? false
     }
 }

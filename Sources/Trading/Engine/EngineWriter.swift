@@ -76,7 +76,7 @@ final class EngineWriter: @unchecked Sendable {
     private func finish(_ batch: [any WaitingDecision]) {
         let committed = state.commit()
         if !committed.drafts.isEmpty {
-            published.publish(committed, state)
+            published.publish(committed, head: state.lastSequence)
             checkpoint.add(committed)
         }
         // Before the answers: who hears that an order is accepted can also withdraw it.

@@ -33,6 +33,7 @@ public struct OrderHistory: Sendable {
         query.matching = [
             ("account_id", [.text(accountID)]), ("client_order_id", [.text(clientOrderID)]),
         ]
+        query.present = ["client_order_id"]
         query.limit = 1
         let found: [Order] = try await entities(query)
         return (found.first, head)

@@ -7,29 +7,41 @@ internal import Synchronization
 /// there because reads must neither wait for a flush nor see what is not durable.
 public final class PublishedState: Sendable {
     private struct Content {
-        var orders: [String: Order] = [:]
+        var orders: [String: Tracked<Order>] = [:]
         var clientOrderIDs: [ClientOrderKey: String] = [:]
-        var balances: [String: Balance] = [:]
-        var positions: [String: [String: Position]] = [:]
-        var accounts: [String: AccountState] = [:]
+        var balances: [String: Tracked<Balance>] = [:]
+        var positions: [String: [String: Tracked<Position>]] = [:]
+        var accounts: [String: Tracked<AccountState>] = [:]
         var revokedTokens: Set<String> = []
         var head = SequenceNumber.none
         var unknownOrders = 0
         /// Live orders by account.
         var live: [String: Set<String>] = [:]
 
-        mutating func put(_ order: Order) {
-            if let old = orders[order.orderID], old.status == .unknown { unknownOrders -= 1 }
+        mutating func put(_ tracked: Tracked<Order>) {
+            let order = tracked.value
+            let old = orders.updateValue(tracked, forKey: order.orderID)?.value
+            if old?.status == .unknown { unknownOrders -= 1 }
             if order.status == .unknown { unknownOrders += 1 }
-            orders[order.orderID] = order
             if order.status.isTerminal {
                 live[order.accountID]?.remove(order.orderID)
-            } else {
+            } else if old == nil {
                 live[order.accountID, default: []].insert(order.orderID)
             }
-            guard let clientOrderID = order.clientOrderID else { return }
+            guard old == nil, let clientOrderID = order.clientOrderID else { return }
             let key = ClientOrderKey(accountID: order.accountID, clientOrderID: clientOrderID)
             clientOrderIDs[key] = order.orderID
+        }
+
+        mutating func take(_ news: News) {
+            switch news {
+            case .order(let order): put(order)
+            case .balance(let balance): balances[balance.value.accountID] = balance
+            case .position(let position):
+                positions[position.value.accountID, default: [:]][position.value.symbol] = position
+            case .account(let account): accounts[account.value.accountID] = account
+            case .revocation(let revocation): revokedTokens.insert(revocation.value.tokenID)
+            }
         }
     }
 
@@ -37,10 +49,10 @@ public final class PublishedState: Sendable {
 
     init(_ state: TradingState) {
         var initial = Content()
-        for tracked in state.orders.values { initial.put(tracked.value) }
-        initial.balances = state.balances.mapValues(\.value)
-        initial.positions = state.positions.mapValues { $0.mapValues(\.value) }
-        initial.accounts = state.accounts.mapValues(\.value)
+        for tracked in state.orders.values { initial.put(tracked) }
+        initial.balances = state.balances
+        initial.positions = state.positions
+        initial.accounts = state.accounts
         initial.revokedTokens = Set(state.revocations.keys)
         initial.head = state.lastSequence
         content = Mutex(initial)
@@ -50,42 +62,44 @@ public final class PublishedState: Sendable {
     public var unknownOrders: Int { content.withLock { $0.unknownOrders } }
 
     /// An order that is live, or ended too recently to be in the checkpoint.
-    public func order(_ orderID: String) -> Order? { content.withLock { $0.orders[orderID] } }
+    public func order(_ orderID: String) -> Order? {
+        content.withLock { $0.orders[orderID] }?.value
+    }
 
     public func order(accountID: String, clientOrderID: String) -> Order? {
         content.withLock { content in
             content.clientOrderIDs[
                 ClientOrderKey(accountID: accountID, clientOrderID: clientOrderID)
             ].flatMap { content.orders[$0] }
-        }
+        }?.value
     }
 
     /// Every live order, oldest first.
     public func liveOrders() -> [Order] {
         content.withLock { content in
-            content.live.values.joined().compactMap { content.orders[$0] }
+            content.live.values.joined().compactMap { content.orders[$0]?.value }
         }.sorted { $0.orderID < $1.orderID }
     }
 
     /// The live orders of an account, oldest first.
     public func liveOrders(of accountID: String) -> [Order] {
         content.withLock { content in
-            content.live[accountID, default: []].compactMap { content.orders[$0] }
+            content.live[accountID, default: []].compactMap { content.orders[$0]?.value }
         }.sorted { $0.orderID < $1.orderID }
     }
 
     public func balance(_ accountID: String) -> Balance? {
-        content.withLock { $0.balances[accountID] }
+        content.withLock { $0.balances[accountID] }?.value
     }
 
     /// Positions of an account, ordered by symbol.
     public func positions(_ accountID: String) -> [Position] {
         let held = content.withLock { $0.positions[accountID] } ?? [:]
-        return held.values.sorted { $0.symbol < $1.symbol }
+        return held.values.map(\.value).sorted { $0.symbol < $1.symbol }
     }
 
     public func account(_ accountID: String) -> AccountState? {
-        content.withLock { $0.accounts[accountID] }
+        content.withLock { $0.accounts[accountID] }?.value
     }
 
     public func isRevoked(tokenID: String) -> Bool {
@@ -93,35 +107,17 @@ public final class PublishedState: Sendable {
     }
 
     /// Takes over what one batch changed.
-    func publish(_ batch: CommittedBatch, _ state: TradingState) {
+    func publish(_ batch: CommittedBatch, head: SequenceNumber) {
         content.withLock { content in
-            for change in batch.changes { Self.take(change.key, from: state, into: &content) }
-            content.head = state.lastSequence
-        }
-    }
-
-    private static func take(
-        _ key: RowKey, from state: TradingState, into content: inout Content
-    ) {
-        guard let id = key.values.first?.text else { return }
-        switch key.dataset {
-        case "orders":
-            guard let order = state.orders[id]?.value else { return }
-            content.put(order)
-        case "balances": content.balances[id] = state.balances[id]?.value
-        case "positions":
-            guard key.values.count == 2, let symbol = key.values[1].text else { return }
-            content.positions[id, default: [:]][symbol] = state.positions[id]?[symbol]?.value
-        case "accounts": content.accounts[id] = state.accounts[id]?.value
-        case "revocations": content.revokedTokens.insert(id)
-        default: break
+            for news in batch.news { content.take(news) }
+            content.head = head
         }
     }
 
     func evict(_ state: TradingState, orderIDs: [String]) {
         content.withLock { content in
             for id in orderIDs where state.orders[id] == nil {
-                guard let order = content.orders.removeValue(forKey: id),
+                guard let order = content.orders.removeValue(forKey: id)?.value,
                     let clientOrderID = order.clientOrderID
                 else { continue }
                 content.clientOrderIDs[

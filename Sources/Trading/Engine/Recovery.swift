@@ -68,7 +68,7 @@ public enum Recovery {
         var queries = ["balances", "positions", "accounts", "risk", "revocations"]
             .map(RowQuery.init(dataset:))
         var live = RowQuery(dataset: "orders")
-        live.matching = [("status", OrderStatus.live.map { .text($0.rawValue) })]
+        live.present = ["compensation"]
         queries.append(live)
         for var query in queries {
             query.limit = .max

@@ -140,9 +140,10 @@ extension OrderTerms {
 }
 
 /// An order id is the sequence number of the entry that accepted it, so it tells epoch and number.
-/// The broker knows the order by the same id.
+/// The broker knows the order by the same id. It has fifteen characters, so that Swift keeps it
+/// without an allocation, and sorts by age.
 public enum OrderID {
-    public static let prefix = "opsd-"
+    public static let prefix = "o"
 
     public static func make(_ sequence: SequenceNumber) -> String {
         let digits = String(sequence.number)
@@ -152,7 +153,7 @@ public enum OrderID {
 
     /// Nil for an id that opsd did not make.
     public static func sequence(_ id: String) -> SequenceNumber? {
-        guard id.hasPrefix(prefix) else { return nil }
+        guard id.hasPrefix(prefix), id.contains("-") else { return nil }
         return SequenceNumber(String(id.dropFirst(prefix.count)))
     }
 }

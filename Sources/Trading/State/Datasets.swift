@@ -30,7 +30,12 @@ public enum Datasets {
             Field("updated_at", .timestamp),
         ],
         accountField: "account_id",
-        indexes: [["account_id"], ["account_id", "client_order_id"], ["status"]])
+        indexes: [
+            Index("account_id"),
+            Index("account_id", "client_order_id", present: "client_order_id"),
+            // Exactly the live orders have something left to compensate.
+            Index("compensation", present: "compensation"),
+        ])
 
     public static let deals = Schema(
         dataset: "deals", kind: .fact,
@@ -45,7 +50,7 @@ public enum Datasets {
             Field("cumulative_qty", .decimal),
             Field("executed_at", .timestamp),
         ],
-        accountField: "account_id", indexes: [["account_id", "executed_at"]])
+        accountField: "account_id", indexes: [Index("account_id", "executed_at")])
 
     public static let cashFlows = Schema(
         dataset: "cash_flows", kind: .fact,

@@ -43,11 +43,18 @@ public struct TradingState: Sendable {
     var nextSequence: SequenceNumber { sequence.next }
 }
 
-/// A value and what the digest needs to take its row out again.
-struct Tracked<Value: Entity>: Sendable {
-    var value: Value
-    var rowHash: UInt128
-    var sequence: SequenceNumber
+/// A value and what the digest needs to take its row out again. Immutable and shared: the state, its
+/// undo list and the readers all point to the same one.
+final class Tracked<Value: Entity>: Sendable {
+    let value: Value
+    let rowHash: UInt128
+    let sequence: SequenceNumber
+
+    init(value: Value, rowHash: UInt128, sequence: SequenceNumber) {
+        self.value = value
+        self.rowHash = rowHash
+        self.sequence = sequence
+    }
 }
 
 struct PositionKey: Hashable, Sendable {
@@ -63,11 +70,20 @@ struct ClientOrderKey: Hashable, Sendable {
 /// What a commit hands on: drafts for the journal, the rows for readers and the checkpoint, and
 /// what is to be done now that the entries are durable.
 public struct CommittedBatch: Sendable {
-    public var drafts: [EntryDraft] = []
-    public var changes: [StoreBatch.Change] = []
-    public var effects: [Effect] = []
+    var drafts: [EntryDraft] = []
+    var changes: [StoreBatch.Change] = []
+    var news: [News] = []
+    var effects: [Effect] = []
 
-    public var isEmpty: Bool { drafts.isEmpty && effects.isEmpty }
+}
+
+/// A new version of something that readers see.
+enum News: Sendable {
+    case order(Tracked<Order>)
+    case balance(Tracked<Balance>)
+    case position(Tracked<Position>)
+    case account(Tracked<AccountState>)
+    case revocation(Tracked<Revocation>)
 }
 
 /// What follows from a decision once it is durable.
@@ -122,47 +138,54 @@ extension TradingState {
     mutating func put(_ order: Order) {
         let old = orders[order.orderID]
         undo.append(.order(order.orderID, old))
-        let hash = record(order, replacing: old?.rowHash)
-        set(Tracked(value: order, rowHash: hash, sequence: nextSequence), forOrder: order.orderID)
+        let new = tracked(order, replacing: old)
+        set(new, forOrder: order.orderID)
+        uncommitted.news.append(.order(new))
     }
 
     mutating func put(_ balance: Balance) {
         let old = balances[balance.accountID]
         undo.append(.balance(balance.accountID, old))
-        let hash = record(balance, replacing: old?.rowHash)
-        balances[balance.accountID] = Tracked(
-            value: balance, rowHash: hash, sequence: nextSequence)
+        let new = tracked(balance, replacing: old)
+        balances[balance.accountID] = new
+        uncommitted.news.append(.balance(new))
     }
 
     mutating func put(_ position: Position) {
         let old = positions[position.accountID]?[position.symbol]
         undo.append(.position(position.accountID, position.symbol, old))
-        let hash = record(position, replacing: old?.rowHash)
-        positions[position.accountID, default: [:]][position.symbol] = Tracked(
-            value: position, rowHash: hash, sequence: nextSequence)
+        let new = tracked(position, replacing: old)
+        positions[position.accountID, default: [:]][position.symbol] = new
+        uncommitted.news.append(.position(new))
     }
 
     mutating func put(_ account: AccountState) {
         let old = accounts[account.accountID]
         undo.append(.account(account.accountID, old))
-        let hash = record(account, replacing: old?.rowHash)
-        accounts[account.accountID] = Tracked(
-            value: account, rowHash: hash, sequence: nextSequence)
+        let new = tracked(account, replacing: old)
+        accounts[account.accountID] = new
+        uncommitted.news.append(.account(new))
     }
 
     mutating func put(_ day: RiskDay) {
         let old = risk[day.masterAccount]
         undo.append(.risk(day.masterAccount, old))
-        let hash = record(day, replacing: old?.rowHash)
-        risk[day.masterAccount] = Tracked(value: day, rowHash: hash, sequence: nextSequence)
+        risk[day.masterAccount] = tracked(day, replacing: old)
     }
 
     mutating func put(_ revocation: Revocation) {
         let old = revocations[revocation.tokenID]
         undo.append(.revocation(revocation.tokenID, old))
-        let hash = record(revocation, replacing: old?.rowHash)
-        revocations[revocation.tokenID] = Tracked(
-            value: revocation, rowHash: hash, sequence: nextSequence)
+        let new = tracked(revocation, replacing: old)
+        revocations[revocation.tokenID] = new
+        uncommitted.news.append(.revocation(new))
+    }
+
+    private mutating func tracked<Value: Entity>(
+        _ value: Value, replacing old: Tracked<Value>?
+    ) -> Tracked<Value> {
+        let hash = record(value, replacing: old?.rowHash)
+        return Tracked(value: value, rowHash: hash, sequence: nextSequence)
     }
 
     /// Adds a fact that is never changed again and need not stay in memory.
@@ -266,13 +289,15 @@ extension TradingState {
         fileprivate let undo: Int
         fileprivate let drafts: Int
         fileprivate let changes: Int
+        fileprivate let news: Int
         fileprivate let effects: Int
     }
 
     var mark: Mark {
         Mark(
             undo: undo.count, drafts: uncommitted.drafts.count,
-            changes: uncommitted.changes.count, effects: uncommitted.effects.count)
+            changes: uncommitted.changes.count, news: uncommitted.news.count,
+            effects: uncommitted.effects.count)
     }
 
     /// Takes back everything since a mark: a decision that refused half-way leaves no trace.
@@ -280,12 +305,13 @@ extension TradingState {
         while undo.count > mark.undo { revert(undo.removeLast()) }
         uncommitted.drafts.removeSubrange(mark.drafts...)
         uncommitted.changes.removeSubrange(mark.changes...)
+        uncommitted.news.removeSubrange(mark.news...)
         uncommitted.effects.removeSubrange(mark.effects...)
         open = OpenEntry()
     }
 
     public mutating func rollback() {
-        rollback(to: Mark(undo: 0, drafts: 0, changes: 0, effects: 0))
+        rollback(to: Mark(undo: 0, drafts: 0, changes: 0, news: 0, effects: 0))
     }
 
     private mutating func revert(_ step: Undo) {

@@ -65,8 +65,11 @@ enum PrivateFile {
     static func makeDirectory(_ path: String) throws(FileWriteError) {
         guard mkdir(path, 0o700) != 0 else { return try syncFolder(of: path) }
         let code = errno
-        var status = stat()
-        guard code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        var isDirectory: ObjCBool = false
+        guard code == EEXIST,
+            FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory),
+            isDirectory.boolValue
+        else {
             throw FileWriteError(path: path, step: "mkdir", code: code)
         }
     }
