@@ -51,8 +51,9 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", argumentParser, httpTypes, hummingbird, jwt, lifecycle,
-                logging, metrics, nioCore,
+                "PaperBroker", "StrictYAML", argumentParser, coreMetrics, httpTypes, hummingbird,
+                jwt,
+                lifecycle, logging, metrics, nioCore,
             ],
             swiftSettings: house),
 

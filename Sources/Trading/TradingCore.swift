@@ -176,6 +176,10 @@ public final class TradingCore: Sendable {
                     await execution.lookUp(order.orderID, mayBeOnItsWay: false)
                 }
             }
+            for order in engine.published.liveOrders()
+            where order.cancelRequested && order.brokerOrderID != nil {
+                carryOut(.cancelAtBroker(orderID: order.orderID), following, &group)
+            }
             for account in Set(engine.published.liveOrders().map(\.accountID)) {
                 follow(account, following, &group)
             }
