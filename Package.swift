@@ -107,7 +107,8 @@ let package = Package(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
-            name: "CurlClientTests", dependencies: ["CurlClient", "TestSupport", hummingbird],
+            name: "CurlClientTests",
+            dependencies: ["CurlClient", "TestSupport", hummingbird, logging],
             swiftSettings: house),
         .testTarget(
             name: "BrokerTests",
