@@ -71,16 +71,18 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
-            name: "AlpacaBroker", dependencies: ["Ledger", "Trading", "CurlClient", logging],
+            name: "AlpacaBroker",
+            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
         .target(
             name: "PaperBroker",
-            dependencies: ["Ledger", grdb, hummingbird, lifecycle, logging, metrics],
+            dependencies: ["Ledger", "ExactJSON", grdb, hummingbird, lifecycle, logging, metrics],
             path: "Sources/Brokers/PaperBroker", swiftSettings: house),
 
         // The ground floor.
         .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
         .target(name: "Ledger", dependencies: [crypto, grdb, logging], swiftSettings: house),
+        .target(name: "ExactJSON", dependencies: ["Ledger"], swiftSettings: house),
         .target(name: "StrictYAML", dependencies: ["Ledger", yams], swiftSettings: house),
 
         // C libraries: module maps and static-inline shims only.
@@ -110,13 +112,14 @@ let package = Package(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
-            name: "CurlClientTests", dependencies: ["CurlClient", "TestSupport", hummingbird],
+            name: "CurlClientTests",
+            dependencies: ["CurlClient", "TestSupport", hummingbird, logging],
             swiftSettings: house),
         .testTarget(
             name: "BrokerTests",
             dependencies: [
-                "AlpacaBroker", "PaperBroker", "CurlClient", "Trading", "Ledger", "TestSupport",
-                hummingbird,
+                "AlpacaBroker", "PaperBroker", "CurlClient", "ExactJSON", "Trading", "Ledger",
+                "TestSupport", hummingbird, logging,
             ], swiftSettings: house),
         .testTarget(
             name: "OpsdTests",
