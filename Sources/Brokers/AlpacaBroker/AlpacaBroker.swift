@@ -149,14 +149,16 @@ public final class AlpacaBroker: Broker {
     // MARK: Fills and quotes
 
     public func fills(
-        of account: String, after: String?
+        of account: String, from start: FillStart
     ) async throws(BrokerError) -> [BrokerFill] {
         var fills: [BrokerFill] = []
-        var token = after
+        var token: String?
+        if case .afterFill(let id) = start { token = id }
         while true {
             var query = [
                 (name: "direction", value: "asc"), ("page_size", String(Self.fillsPageSize)),
             ]
+            if case .afterTime(let time) = start { query.append(("after", time.description)) }
             if let token { query.append(("page_token", token)) }
             let page = try AlpacaDocuments.list(
                 try await read("/account/activities/FILL", query: query, account: account),

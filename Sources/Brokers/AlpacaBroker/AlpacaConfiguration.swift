@@ -1,12 +1,16 @@
+public import Ledger
+
 /// How to reach Alpaca, or a server of the same dialect.
 public struct AlpacaConfiguration: Sendable {
     public struct Account: Sendable {
-        public var credentials: AlpacaCredentials
+        public var keyID: Secret
+        public var secret: Secret
         /// Live or paper, without the version: `https://paper-api.alpaca.markets`.
         public var baseURL: String
 
-        public init(credentials: AlpacaCredentials, baseURL: String) {
-            self.credentials = credentials
+        public init(keyID: Secret, secret: Secret, baseURL: String) {
+            self.keyID = keyID
+            self.secret = secret
             self.baseURL = baseURL
         }
     }
@@ -34,21 +38,4 @@ public struct AlpacaConfiguration: Sendable {
         self.connectTimeout = connectTimeout
         self.rateLimitWaitMax = rateLimitWaitMax
     }
-}
-
-/// A key and its secret, which no description, dump or interpolation shows.
-public struct AlpacaCredentials: Sendable, CustomStringConvertible, CustomDebugStringConvertible,
-    CustomReflectable
-{
-    let keyID: String
-    let secret: String
-
-    public init(keyID: String, secret: String) {
-        self.keyID = keyID
-        self.secret = secret
-    }
-
-    public var description: String { "***" }
-    public var debugDescription: String { "***" }
-    public var customMirror: Mirror { Mirror(self, children: [:]) }
 }

@@ -76,8 +76,8 @@ final class AlpacaTransport: Sendable {
             call.method, url, timeout: configuration.timeout,
             connectTimeout: configuration.connectTimeout)
         request.headers = [
-            "APCA-API-KEY-ID": account.credentials.keyID,
-            "APCA-API-SECRET-KEY": account.credentials.secret, "Accept": "application/json",
+            "APCA-API-KEY-ID": account.keyID.reveal(),
+            "APCA-API-SECRET-KEY": account.secret.reveal(), "Accept": "application/json",
         ]
         if let body = call.body {
             request.headers["Content-Type"] = "application/json"

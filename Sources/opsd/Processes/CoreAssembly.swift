@@ -29,16 +29,18 @@ struct CoreAssembly: Sendable {
             let credentials = account.credentials
             return (
                 account.id,
-                AlpacaAccount(
+                AlpacaConfiguration.Account(
                     keyID: credentials.apiKey, secret: credentials.secretKey,
                     baseURL: (credentials.paperTrading ? settings.paper : settings.live)
                         .absoluteString)
             )
         }
         return AlpacaBroker(
-            accounts: Dictionary(accounts, uniquingKeysWith: { first, _ in first }),
-            dataURL: settings.data.absoluteString,
-            requestsPerMinute: settings.requestsPerMinute, client: curl)
+            configuration: AlpacaConfiguration(
+                accounts: Dictionary(accounts, uniquingKeysWith: { first, _ in first }),
+                marketDataURL: settings.data.absoluteString,
+                requestsPerMinute: settings.requestsPerMinute),
+            client: curl)
     }
 
     /// Recovers the core and starts its engine. The broker is not spoken to before `run`.
