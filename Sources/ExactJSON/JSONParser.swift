@@ -169,10 +169,9 @@ private struct JSONParser {
         guard next == UInt8(ascii: "u") else { throw failure }
         index += 1
         let second = try hexadecimal()
-        let joined = 0x10000 + (first - 0xD800) << 10 + (second &- 0xDC00)
-        guard (0xDC00..<0xE000).contains(second), let scalar = Unicode.Scalar(joined) else {
-            throw failure
-        }
+        guard (0xDC00..<0xE000).contains(second),
+            let scalar = Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00))
+        else { throw failure }
         return scalar
     }
 

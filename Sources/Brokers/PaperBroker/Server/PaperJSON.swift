@@ -94,7 +94,10 @@ enum PaperJSON {
         let average = try position.averageEntryPrice()
         let value = try marketValue(symbol, position, quotes)
         let profit = try value.subtracting(position.costBasis)
-        let share = try profit.divided(by: position.costBasis, roundedToPlaces: 9)
+        let share =
+            position.costBasis.isZero
+            ? ExactDecimal.zero
+            : try profit.divided(by: position.costBasis, roundedToPlaces: 9)
         let price = quotes[symbol]?.lastPrice ?? average
         let available = try account.availableShares(symbol)
         return .object { json in
