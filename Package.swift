@@ -23,6 +23,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -53,7 +55,7 @@ let package = Package(
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
                 "PaperBroker", "StrictYAML", argumentParser, coreMetrics, httpTypes, hummingbird,
                 jwt,
-                lifecycle, logging, metrics, nioCore,
+                lifecycle, logging, metrics, nioCore, unixSignals,
             ],
             swiftSettings: house),
 

@@ -65,7 +65,7 @@ import Trading
                         symbol: "AAPL", quantity: ExactDecimal(10),
                         averageEntryPrice: quote.askPrice)
                 ])
-            let fills = try await broker.fills(of: "main", after: nil)
+            let fills = try await broker.fills(of: "main", from: .beginning)
             #expect(fills.map(\.price) == [quote.askPrice])
             #expect(fills.map(\.cumulativeQuantity) == [ExactDecimal(10)])
         }
@@ -77,7 +77,7 @@ import Trading
             let second = try await harness.broker.submit(
                 buy(), clientOrderID: "c", account: "main")
             #expect(first == second)
-            #expect(try await harness.broker.fills(of: "main", after: nil).count == 1)
+            #expect(try await harness.broker.fills(of: "main", from: .beginning).count == 1)
             // Another account may use the same id; a cancelled order's id stays taken.
             let other = try await harness.broker.submit(
                 buy("AAPL", 1), clientOrderID: "c", account: "poor")
@@ -114,13 +114,13 @@ import Trading
                 _ = try await harness.broker.submit(
                     buy("NVDA", 1), clientOrderID: "c\(index)", account: "main")
             }
-            let fills = try await harness.broker.fills(of: "main", after: nil)
+            let fills = try await harness.broker.fills(of: "main", from: .beginning)
             #expect(fills.count == 230)
             #expect(Set(fills.map(\.id)).count == 230)
             #expect(fills.map(\.time) == fills.map(\.time).sorted())
-            let rest = try await harness.broker.fills(of: "main", after: fills[199].id)
+            let rest = try await harness.broker.fills(of: "main", from: .afterFill(fills[199].id))
             #expect(rest == Array(fills[200...]))
-            let none = try await harness.broker.fills(of: "main", after: fills[229].id)
+            let none = try await harness.broker.fills(of: "main", from: .afterFill(fills[229].id))
             #expect(none.isEmpty)
         }
     }
@@ -133,7 +133,7 @@ import Trading
             try await harness.paper.advanceMarket()
             let order = try await harness.broker.order(clientOrderID: "c", account: "main")
             #expect(order?.status == .filled)
-            let fills = try await harness.broker.fills(of: "main", after: nil)
+            let fills = try await harness.broker.fills(of: "main", from: .beginning)
             #expect(fills.map(\.cumulativeQuantity) == [first.filledQuantity, ExactDecimal(10)])
         }
     }

@@ -31,12 +31,12 @@ struct Harness {
         AlpacaConfiguration(
             accounts: [
                 "main": .init(
-                    credentials: AlpacaCredentials(keyID: "key", secret: "secret"), baseURL: url),
+                    keyID: Secret("key"), secret: Secret("secret"), baseURL: url),
                 "poor": .init(
-                    credentials: AlpacaCredentials(keyID: "key-2", secret: "secret-2"),
+                    keyID: Secret("key-2"), secret: Secret("secret-2"),
                     baseURL: url),
                 "wrong": .init(
-                    credentials: AlpacaCredentials(keyID: "key", secret: "secreT"), baseURL: url),
+                    keyID: Secret("key"), secret: Secret("secreT"), baseURL: url),
             ], marketDataURL: url, requestsPerMinute: 1_000_000, timeout: .seconds(20))
     }
 

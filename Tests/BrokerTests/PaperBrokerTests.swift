@@ -32,7 +32,7 @@ import Trading
                 _ = try await broker.submit(
                     buy("AAPL", 10, limit: limit), clientOrderID: "c\(index)", account: "main")
             }
-            filled = try await broker.fills(of: "main", after: nil)
+            filled = try await broker.fills(of: "main", from: .beginning)
             orders = try await broker.orders(of: "main", status: .all, submittedAfter: nil)
             cash = try await broker.balance(of: "main")
             try crashCopy(directory)
@@ -41,7 +41,7 @@ import Trading
         try await Harness.run(directory, file: "copy.sqlite") { harness in
             let broker = harness.broker
             // Orders filled in part go on from where they were, with the first quote.
-            let known = try await broker.fills(of: "main", after: nil)
+            let known = try await broker.fills(of: "main", from: .beginning)
             #expect(Array(known.prefix(filled.count)) == filled)
             var expected = try #require(cash).cash
             for fill in known.dropFirst(filled.count) {
@@ -60,7 +60,7 @@ import Trading
                 parsing: try await harness.call(.get, "/v2/account").body)
             #expect(account["cash"] == account["buying_power"])
             _ = try await broker.submit(buy("AAPL", 1), clientOrderID: "new", account: "main")
-            let ids = try await broker.fills(of: "main", after: nil).map(\.id)
+            let ids = try await broker.fills(of: "main", from: .beginning).map(\.id)
             #expect(Set(ids).count == ids.count)
         }
     }
@@ -203,7 +203,7 @@ import Trading
             let order = try await harness.broker.order(clientOrderID: "c", account: "main")
             #expect(order?.status == .filled)
             #expect(
-                try await harness.broker.fills(of: "main", after: nil).map(\.price) == [
+                try await harness.broker.fills(of: "main", from: .beginning).map(\.price) == [
                     try decimal("9.01")
                 ])
         }
@@ -250,7 +250,7 @@ import Trading
             }
             print("PaperBroker: 1280 orders in \(elapsed)")
             try await harness.paper.advanceMarket()
-            let fills = try await broker.fills(of: "main", after: nil)
+            let fills = try await broker.fills(of: "main", from: .beginning)
             var cash = ExactDecimal(10_000_000)
             for fill in fills {
                 cash = try cash.subtracting(try fill.price.multiplied(by: fill.quantity))

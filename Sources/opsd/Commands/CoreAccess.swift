@@ -1,5 +1,6 @@
 import CurlClient
 import Foundation
+import HTTPTypes
 import Trading
 
 /// How a command reaches the core: at its socket when it runs; otherwise the command takes the

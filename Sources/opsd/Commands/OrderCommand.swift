@@ -1,4 +1,5 @@
 import ArgumentParser
+import CurlClient
 import Foundation
 import Ledger
 import Trading

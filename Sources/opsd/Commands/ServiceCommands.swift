@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import Trading
 
 /// The daemon and the two built-in services that it runs.
 struct RunCommand: AsyncParsableCommand {

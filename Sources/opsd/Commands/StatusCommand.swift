@@ -2,6 +2,7 @@ import ArgumentParser
 import CurlClient
 import Foundation
 import Ledger
+import StrictYAML
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

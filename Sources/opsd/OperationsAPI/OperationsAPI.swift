@@ -3,6 +3,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Ledger
+import NIOCore
 
 /// The routes of `listen.ops` that read. None of them changes anything.
 struct OperationsAPI: Sendable {

@@ -18,7 +18,7 @@ struct CoreControl: Sendable {
 
     func addRoutes(to router: Router<BasicRequestContext>) {
         let control = router.group("control")
-        control.get("status") { _, _ in Envelope.success(status) }
+        control.get("status") { _, _ in Envelope.success(.ok, status) }
         control.get("accounts") { _, _ in
             Envelope.success { json in
                 json.array(directory.accounts) { show($1, &$0) }

@@ -1,11 +1,14 @@
 import Control
+import CurlClient
 import Foundation
 import Hummingbird
 import Ledger
 import Logging
 import Metrics
 import ServiceLifecycle
+import StrictYAML
 import Trading
+import UnixSignals
 
 /// `opsd core`: the trading core in a process of its own, with its HTTP API and its control socket.
 struct CoreProcess {

@@ -5,6 +5,8 @@ import Ledger
 import Logging
 import PaperBroker
 import ServiceLifecycle
+import Trading
+import UnixSignals
 
 /// `opsd paper-broker`: the embedded broker in a process of its own.
 struct PaperBrokerProcess {

@@ -19,9 +19,8 @@ struct ServiceClient: Sendable {
         }
 
         func data<Content: Decodable>(_ type: Content.Type) throws(CommandFailure) -> Content {
-            struct Envelope: Decodable { let data: Content }
             do {
-                return try JSONDecoder().decode(Envelope.self, from: Data(body)).data
+                return try JSONDecoder().decode(EnvelopeData<Content>.self, from: Data(body)).data
             } catch {
                 throw CommandFailure(.unknown, "the service's answer cannot be read: \(error)")
             }
@@ -46,4 +45,8 @@ struct ServiceClient: Sendable {
             throw error
         }
     }
+}
+
+private struct EnvelopeData<Content: Decodable>: Decodable {
+    let data: Content
 }

@@ -6,7 +6,9 @@ import Hummingbird
 import Ledger
 import Logging
 import ServiceLifecycle
+import StrictYAML
 import Trading
+import UnixSignals
 
 /// `opsd run`: the supervisor. It starts the services in order, restarts what dies, merges their
 /// metrics, and stops all of them when it is asked to go.

@@ -1,5 +1,7 @@
+import Control
 import Foundation
 import Ledger
+import StrictYAML
 import Trading
 
 /// What `opsd run` prints once everything is up: where it listens, a token, what to try next.
@@ -34,7 +36,7 @@ struct Welcome: Sendable {
               data        \(configuration.dataDirectory)
             """)
         if let (account, token) = await token() { suggest(base, account, token) }
-        fflush(stdout)
+        fflush(nil)
     }
 
     /// A token for the first account that takes orders: only on a desk that trades on paper.

@@ -78,13 +78,13 @@ struct PaperLedger {
     func order(id: String, account: String) throws -> PaperOrder? {
         let statement = try database.cachedStatement(
             sql: "SELECT * FROM orders WHERE id = ? AND account = ?")
-        return try Row.fetchOne(statement, arguments: [id, account]).map(Self.order)
+        return try GRDB.Row.fetchOne(statement, arguments: [id, account]).map(Self.order)
     }
 
     func order(clientOrderID: String, account: String) throws -> PaperOrder? {
         let statement = try database.cachedStatement(
             sql: "SELECT * FROM orders WHERE account = ? AND client_order_id = ?")
-        return try Row.fetchOne(statement, arguments: [account, clientOrderID]).map(Self.order)
+        return try GRDB.Row.fetchOne(statement, arguments: [account, clientOrderID]).map(Self.order)
     }
 
     func orders(_ query: OrderQuery, account: String) throws -> [PaperOrder] {
@@ -115,7 +115,7 @@ struct PaperLedger {
         let direction = query.isAscending ? "ASC" : "DESC"
         sql += " ORDER BY submitted_at \(direction), sequence \(direction) LIMIT ?"
         arguments += [query.limit]
-        return try Row.fetchAll(database, sql: sql, arguments: arguments).map(Self.order)
+        return try GRDB.Row.fetchAll(database, sql: sql, arguments: arguments).map(Self.order)
     }
 
     func fills(_ query: FillQuery, account: String) throws -> [PaperFill] {
@@ -139,17 +139,17 @@ struct PaperLedger {
         }
         sql += " ORDER BY sequence \(query.isAscending ? "ASC" : "DESC") LIMIT ?"
         arguments += [query.pageSize]
-        return try Row.fetchAll(database, sql: sql, arguments: arguments).map(Self.fill)
+        return try GRDB.Row.fetchAll(database, sql: sql, arguments: arguments).map(Self.fill)
     }
 
     func accounts() throws -> [PaperAccount] {
         var accounts: [String: PaperAccount] = [:]
-        for row in try Row.fetchAll(database, sql: "SELECT * FROM accounts") {
+        for row in try GRDB.Row.fetchAll(database, sql: "SELECT * FROM accounts") {
             let reader = RowReader(row: row)
             let id = try reader.text("id")
             accounts[id] = PaperAccount(id: id, cash: try reader.decimal("cash"))
         }
-        for row in try Row.fetchAll(database, sql: "SELECT * FROM positions") {
+        for row in try GRDB.Row.fetchAll(database, sql: "SELECT * FROM positions") {
             let reader = RowReader(row: row)
             accounts[try reader.text("account")]?.positions[try reader.text("symbol")] =
                 PaperPosition(
@@ -160,12 +160,12 @@ struct PaperLedger {
     }
 
     func allOpenOrders() throws -> [PaperOrder] {
-        try Row.fetchAll(
+        try GRDB.Row.fetchAll(
             database, sql: "SELECT * FROM orders WHERE status IN ('new', 'partially_filled')"
         ).map(Self.order)
     }
 
-    private static func order(_ row: Row) throws -> PaperOrder {
+    private static func order(_ row: GRDB.Row) throws -> PaperOrder {
         let reader = RowReader(row: row)
         let terms = PaperTerms(
             symbol: try reader.text("symbol"), side: try reader.word("side"),
@@ -187,7 +187,7 @@ struct PaperLedger {
             replaces: row["replaces"])
     }
 
-    private static func fill(_ row: Row) throws -> PaperFill {
+    private static func fill(_ row: GRDB.Row) throws -> PaperFill {
         let reader = RowReader(row: row)
         return PaperFill(
             sequence: row["sequence"], id: try reader.text("id"),
@@ -203,7 +203,7 @@ struct PaperLedger {
 
 /// Reads columns, and throws where a file does not hold what this program writes.
 private struct RowReader {
-    let row: Row
+    let row: GRDB.Row
 
     func text(_ column: String) throws -> String {
         guard let text = row[column] as String? else { throw failure(column) }
