@@ -68,12 +68,15 @@ struct JournalCommand: ParsableCommand {
             try JournalAccess(options).read { reader in
                 var position = SequenceNumber.none
                 var count = 0
-                while let last = try reader.entries(after: position, limit: 5_000).last {
-                    count += Int(last.sequence.rawValue - max(position.rawValue, 0))
+                while true {
+                    let page = try reader.entries(after: position, limit: 5_000)
+                    guard let last = page.last else { break }
+                    count += page.count
                     position = last.sequence
-                    if count > 0, position.epoch > 0 { count = 0 }
                 }
-                options.show("the journal is whole: last entry \(position)") { json in
+                options.show("the journal is whole: \(count) entries, the last is \(position)") {
+                    json in
+                    json.member("entries", count)
                     json.member("last_sequence", position.description)
                     json.member("whole", true)
                 }
