@@ -1,5 +1,9 @@
 import Foundation
 
+if CommandLine.arguments.contains("decide") {
+    try probeDecide()
+    exit(0)
+}
 let directory = FileManager.default.temporaryDirectory.path + "/opsd-bench-\(getpid())"
 let bench = AcceptBench(directory: directory)
 let (latencies, seconds) = try await bench.accepts(clients: 64, each: 4_000)

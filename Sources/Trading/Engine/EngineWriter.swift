@@ -1,9 +1,15 @@
 internal import Foundation
 internal import Ledger
 internal import Logging
-internal import Metrics
 
-/// What the writer thread does; everything here happens on that thread alone.
+/// What the writer thread does: it decides a batch while the one before it is being flushed.
+///
+///     decide batch 2 ─┐          ┌ decide batch 3 …
+///                     └ wait for 1
+///     flush batch 1, answer it ──┘ flush batch 2 …
+///
+/// A batch that nobody waits behind is flushed on this very thread, which saves a lone client the
+/// way to the second one. When a flush fails, the batch that was decided upon it is taken back too.
 ///
 /// `@unchecked Sendable`: it is handed to the thread once, at its start, and never used elsewhere.
 final class EngineWriter: @unchecked Sendable {
@@ -11,11 +17,9 @@ final class EngineWriter: @unchecked Sendable {
     private let batchMax: Int
     private let inbox: Inbox
     private let published: PublishedState
-    private let orders: OrderQueue
     private let checkpoint: Checkpoint
-    private let effects: @Sendable ([Effect]) -> Void
+    private let committer: Committer
     private let logger = Logger(label: "engine")
-    private let commitDuration = Timer(label: "opsd_journal_commit_duration_seconds")
 
     init(
         state: TradingState, batchMax: Int, inbox: Inbox, published: PublishedState,
@@ -26,67 +30,75 @@ final class EngineWriter: @unchecked Sendable {
         self.batchMax = batchMax
         self.inbox = inbox
         self.published = published
-        self.orders = orders
         self.checkpoint = checkpoint
-        self.effects = effects
+        committer = Committer(
+            published: published, orders: orders, checkpoint: checkpoint, effects: effects)
     }
 
     func run(_ openJournal: () throws(JournalError) -> any Journal) {
         do {
-            let journal = try openJournal()
+            committer.start(with: try openJournal())
             while let batch = inbox.take(atMost: batchMax) {
-                try process(batch, journal)
+                try process(batch)
             }
+            try settleFlush()
+            committer.stop()
             inbox.stopped(because: nil)
         } catch {
             logger.critical("the journal failed; the core stops", metadata: ["error": "\(error)"])
+            committer.stop()
             inbox.stopped(because: error)
         }
     }
 
-    private func process(
-        _ batch: [any WaitingDecision], _ journal: any Journal
-    ) throws(JournalError) {
+    private func process(_ decisions: [any WaitingDecision]) throws(JournalError) {
         let now = Timestamp.now()
-        for decision in batch { decision.decide(&state, at: now) }
+        for decision in decisions { decision.decide(&state, at: now) }
         do {
-            try write(journal)
-        } catch .diskFull(let path) {
-            // Definite: SQLite has taken the whole transaction back, and so do we.
-            state.rollback()
-            let error = JournalError.diskFull(path: path)
-            logger.error("the journal is full", metadata: ["path": "\(path)"])
-            for decision in batch { decision.fail(.journalFull(error.description)) }
-            return
+            try settleFlush()
         } catch {
-            for decision in batch { decision.fail(.unknown(error.description)) }
+            for decision in decisions { decision.fail(.unknown(error.description)) }
             throw error
         }
-        finish(batch)
-    }
-
-    private func write(_ journal: any Journal) throws(JournalError) {
-        if state.uncommitted.drafts.isEmpty { return }
-        let start = DispatchTime.now().uptimeNanoseconds
-        try journal.append(state.uncommitted.drafts)
-        commitDuration.recordNanoseconds(
-            Int64(DispatchTime.now().uptimeNanoseconds - start))
-    }
-
-    private func finish(_ batch: [any WaitingDecision]) {
-        let committed = state.commit()
-        if !committed.drafts.isEmpty {
-            published.publish(committed, head: state.lastSequence)
-            checkpoint.add(committed)
+        guard isIntact else {
+            takeBack()
+            for decision in decisions { decision.fail(.journalFull("the journal is full")) }
+            return
         }
-        // Before the answers: who hears that an order is accepted can also withdraw it.
-        for case .dispatch(let orderID) in committed.effects { orders.add(orderID) }
-        if !committed.effects.isEmpty { effects(committed.effects) }
-        for decision in batch { decision.succeed() }
+        evictEnded()
+        let flush = Flush(
+            batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence)
+        guard inbox.count == 0 else {
+            committer.flushElsewhere(flush)
+            return
+        }
+        committer.flushHere(flush)
+        try settleFlush()
+        if !isIntact { takeBack() }
+    }
+
+    private func takeBack() {
+        isIntact = true
+        state.rollback()
+    }
+
+    /// False when the last flush was refused by a full disk and what followed must go, too.
+    private var isIntact = true
+
+    /// Waits until the flush under way is over, and takes its outcome into the state.
+    private func settleFlush() throws(JournalError) {
+        switch committer.outcome() {
+        case .none: break
+        case .durable: state.settle()
+        case .diskFull: isIntact = false
+        case .failed(let error): throw error
+        }
+    }
+
+    private func evictEnded() {
         let (through, ended) = checkpoint.takeEnded()
-        if !ended.isEmpty {
-            state.evictEnded(through: through, orderIDs: ended)
-            published.evict(state, orderIDs: ended)
-        }
+        if ended.isEmpty { return }
+        state.evictEnded(through: through, orderIDs: ended)
+        published.evict(state, orderIDs: ended)
     }
 }

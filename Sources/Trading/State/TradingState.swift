@@ -3,8 +3,8 @@ public import Ledger
 /// The trading core's state as a plain value: no clock, no socket, no file.
 ///
 /// A decision reads it, changes it through `put`, and `seal`s the changes into one entry. Nothing
-/// is final until `commit`, after the entries are on disk; `rollback` takes back everything since
-/// the last commit. Rows are its only memory: `restore` rebuilds it from rows alone.
+/// is final until `settle`, after the entries are on disk; `rollback` takes back everything that is
+/// not settled. Rows are its only memory: `restore` rebuilds it from rows alone.
 public struct TradingState: Sendable {
     public let rules: [String: AccountRules]
     let digestKey: SipHashKey
@@ -31,6 +31,8 @@ public struct TradingState: Sendable {
     private var open = OpenEntry()
     private(set) var uncommitted = CommittedBatch()
     private var undo: [Undo] = []
+    /// How many steps of the undo list belong to what was handed on.
+    private var undoHandedOn = 0
 
     public init(rules: [AccountRules], digestKey: SipHashKey, sequence: SequenceNumber) {
         self.rules = Dictionary(
@@ -278,11 +280,27 @@ extension TradingState {
 // MARK: - Committing
 
 extension TradingState {
-    /// Makes everything since the last commit final, and hands it on.
-    public mutating func commit() -> CommittedBatch {
-        undo.removeAll(keepingCapacity: true)
-        defer { uncommitted = CommittedBatch() }
+    /// Hands on what was decided since the last call. It can still be taken back, by `rollback`,
+    /// until `settle`.
+    mutating func takeUncommitted() -> CommittedBatch {
+        defer {
+            uncommitted = CommittedBatch()
+            undoHandedOn = undo.count
+        }
         return uncommitted
+    }
+
+    /// Everything that was handed on is durable: it can no more be taken back.
+    mutating func settle() {
+        undo.removeFirst(undoHandedOn)
+        undoHandedOn = 0
+    }
+
+    /// Hands on what was decided and makes it final at once, for a state that no journal backs.
+    public mutating func commit() -> CommittedBatch {
+        let batch = takeUncommitted()
+        settle()
+        return batch
     }
 
     /// Where a decision began, so that it alone can be taken back.
@@ -311,8 +329,10 @@ extension TradingState {
         open = OpenEntry()
     }
 
-    public mutating func rollback() {
+    /// Takes back everything that is not settled.
+    mutating func rollback() {
         rollback(to: Mark(undo: 0, drafts: 0, changes: 0, news: 0, effects: 0))
+        undoHandedOn = 0
     }
 
     private mutating func revert(_ step: Undo) {
@@ -328,7 +348,7 @@ extension TradingState {
         }
     }
 
-    /// Forgets the orders that have ended and are in the checkpoint. Only right after a commit.
+    /// Forgets the orders that have ended and are in the checkpoint. Only what is settled.
     mutating func evictEnded(through checkpoint: SequenceNumber, orderIDs: [String]) {
         for id in orderIDs {
             guard let tracked = orders[id], tracked.value.status.isTerminal,
