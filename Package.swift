@@ -32,7 +32,11 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "opsd", targets: ["opsd"]),
-        .library(name: "OpsdRooms", targets: ["Ledger", "Trading", "Control", "SQLiteStore"]),
+        .library(
+            name: "OpsdRooms",
+            targets: [
+                "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "CurlClient",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -53,11 +57,19 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", argumentParser, coreMetrics, httpTypes, hummingbird,
+                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, httpTypes,
+                hummingbird,
                 jwt,
                 lifecycle, logging, metrics, nioCore, unixSignals,
             ],
             swiftSettings: house),
+
+        // The front door's HTTP for traders, apart so that it can be measured by itself.
+        .target(
+            name: "TradingHTTP",
+            dependencies: [
+                "Ledger", "Trading", httpTypes, hummingbird, jwt, logging, metrics, nioCore,
+            ], swiftSettings: house),
 
         // The rooms.
         .target(

@@ -4,6 +4,7 @@ import Foundation
 import Ledger
 import StrictYAML
 import Trading
+import TradingHTTP
 
 struct AccountCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

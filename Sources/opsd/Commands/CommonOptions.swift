@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Ledger
 import StrictYAML
+import TradingHTTP
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {

@@ -2,6 +2,7 @@ import CurlClient
 import Foundation
 import HTTPTypes
 import Trading
+import TradingHTTP
 
 /// How a command reaches the core: at its socket when it runs; otherwise the command takes the
 /// journal's lock, does the work itself, and releases it.

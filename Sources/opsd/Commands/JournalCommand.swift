@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Ledger
 import Trading
+import TradingHTTP
 
 struct JournalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@ import CurlClient
 import Foundation
 import Ledger
 import Trading
+import TradingHTTP
 
 struct OrderCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Trading
+import TradingHTTP
 
 /// The daemon and the two built-in services that it runs.
 struct RunCommand: AsyncParsableCommand {

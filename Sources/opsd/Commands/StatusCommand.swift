@@ -3,6 +3,7 @@ import CurlClient
 import Foundation
 import Ledger
 import StrictYAML
+import TradingHTTP
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

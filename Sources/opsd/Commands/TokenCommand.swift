@@ -3,6 +3,7 @@ import Foundation
 import Ledger
 import StrictYAML
 import Trading
+import TradingHTTP
 
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

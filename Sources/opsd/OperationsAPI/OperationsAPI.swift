@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Ledger
 import NIOCore
+import TradingHTTP
 
 /// The routes of `listen.ops` that read. None of them changes anything.
 struct OperationsAPI: Sendable {

@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import TradingHTTP
 
 /// The Unix socket at which a built-in service answers its supervisor and the commands. Only the
 /// owner of the data directory can reach it, so it asks for no token.

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Ledger
 import Trading
+import TradingHTTP
 
 /// What operators' commands ask of a running core, at its control socket.
 struct CoreControl: Sendable {

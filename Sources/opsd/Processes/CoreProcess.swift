@@ -8,6 +8,7 @@ import Metrics
 import ServiceLifecycle
 import StrictYAML
 import Trading
+import TradingHTTP
 import UnixSignals
 
 /// `opsd core`: the trading core in a process of its own, with its HTTP API and its control socket.

@@ -1,6 +1,7 @@
 import CurlClient
 import Foundation
 import Ledger
+import TradingHTTP
 
 /// Asks a built-in service at its Unix socket.
 struct ServiceClient: Sendable {

@@ -3,6 +3,7 @@ import Foundation
 import Ledger
 import StrictYAML
 import Trading
+import TradingHTTP
 
 /// What `opsd run` prints once everything is up: where it listens, a token, what to try next.
 struct Welcome: Sendable {

@@ -1,18 +1,18 @@
-import Ledger
+package import Ledger
 
 /// Writes JSON straight into bytes, in the order in which it is told. Decimals and times go out as
 /// strings, as the contract has it.
-struct JSONWriter {
-    private(set) var bytes: [UInt8] = []
+package struct JSONWriter {
+    package private(set) var bytes: [UInt8] = []
     private var needsComma = false
 
-    init(reserving capacity: Int = 512) {
+    package init(reserving capacity: Int = 512) {
         bytes.reserveCapacity(capacity)
     }
 
-    var text: String { String(decoding: bytes, as: UTF8.self) }
+    package var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    mutating func object(_ body: (inout JSONWriter) -> Void) {
+    package mutating func object(_ body: (inout JSONWriter) -> Void) {
         separate()
         bytes.append(UInt8(ascii: "{"))
         needsComma = false
@@ -21,7 +21,7 @@ struct JSONWriter {
         needsComma = true
     }
 
-    mutating func array<Element>(
+    package mutating func array<Element>(
         _ elements: some Sequence<Element>, _ body: (inout JSONWriter, Element) -> Void
     ) {
         separate()
@@ -33,7 +33,7 @@ struct JSONWriter {
     }
 
     /// A member's name; its value follows.
-    mutating func name(_ name: StaticString) {
+    package mutating func name(_ name: StaticString) {
         separate()
         bytes.append(UInt8(ascii: "\""))
         name.withUTF8Buffer { bytes.append(contentsOf: $0) }
@@ -42,25 +42,25 @@ struct JSONWriter {
         needsComma = false
     }
 
-    mutating func name(_ name: String) {
+    package mutating func name(_ name: String) {
         separate()
         quoted(name)
         bytes.append(UInt8(ascii: ":"))
         needsComma = false
     }
 
-    mutating func null() { literal("null") }
-    mutating func value(_ flag: Bool) { literal(flag ? "true" : "false") }
-    mutating func value(_ number: Int64) { literal(String(number)) }
-    mutating func value(_ number: Int) { literal(String(number)) }
+    package mutating func null() { literal("null") }
+    package mutating func value(_ flag: Bool) { literal(flag ? "true" : "false") }
+    package mutating func value(_ number: Int64) { literal(String(number)) }
+    package mutating func value(_ number: Int) { literal(String(number)) }
 
-    mutating func value(_ text: String) {
+    package mutating func value(_ text: String) {
         separate()
         quoted(text)
         needsComma = true
     }
 
-    mutating func value(_ value: Value) {
+    package mutating func value(_ value: Value) {
         switch value {
         case .null: null()
         case .text(let text): self.value(text)
@@ -72,36 +72,36 @@ struct JSONWriter {
         }
     }
 
-    mutating func member(_ name: StaticString, _ text: String) {
+    package mutating func member(_ name: StaticString, _ text: String) {
         self.name(name)
         value(text)
     }
 
-    mutating func member(_ name: StaticString, _ text: String?) {
+    package mutating func member(_ name: StaticString, _ text: String?) {
         self.name(name)
         if let text { value(text) } else { null() }
     }
 
-    mutating func member(_ name: StaticString, _ number: ExactDecimal?) {
+    package mutating func member(_ name: StaticString, _ number: ExactDecimal?) {
         member(name, number?.description)
     }
 
-    mutating func member(_ name: StaticString, _ time: Timestamp?) {
+    package mutating func member(_ name: StaticString, _ time: Timestamp?) {
         member(name, time?.description)
     }
 
-    mutating func member(_ name: StaticString, _ number: Int) {
+    package mutating func member(_ name: StaticString, _ number: Int) {
         self.name(name)
         value(number)
     }
 
-    mutating func member(_ name: StaticString, _ flag: Bool) {
+    package mutating func member(_ name: StaticString, _ flag: Bool) {
         self.name(name)
         value(flag)
     }
 
     /// JSON that is written already.
-    mutating func raw(_ json: String) { literal(json) }
+    package mutating func raw(_ json: String) { literal(json) }
 
     private mutating func literal(_ text: String) {
         separate()

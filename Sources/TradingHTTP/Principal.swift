@@ -1,7 +1,5 @@
-import Trading
-
 /// What a token may be used for. There is no user management: tokens, and a list of roles.
-enum TokenRole: String, Sendable, CaseIterable {
+public enum TokenRole: String, Sendable, CaseIterable {
     case admin, trader, researcher, viewer
 
     var permissions: [String] {

@@ -1,19 +1,19 @@
 import Foundation
-import HTTPTypes
-import Hummingbird
+package import HTTPTypes
+package import Hummingbird
 import Ledger
 import NIOCore
-import Trading
+package import Trading
 
 /// The documents' envelope: `{"code":200,"data":…,"message":"ok"}`.
-enum Envelope {
-    static func success(
+package enum Envelope {
+    package static func success(
         _ status: HTTPResponse.Status = .ok, _ data: (inout JSONWriter) -> Void
     ) -> Response {
         response(status, message: "ok", data)
     }
 
-    static func failure(
+    package static func failure(
         _ status: HTTPResponse.Status, _ message: String, retryAfterSeconds: Int? = nil
     ) -> Response {
         var response = response(status, message: message) { $0.null() }
@@ -68,27 +68,35 @@ struct Page: Sendable {
 }
 
 /// An answer that is not a success, with the sentence that says why.
-struct APIError: Error {
-    let status: HTTPResponse.Status
-    let message: String
-    var retryAfterSeconds: Int?
+package struct APIError: Error {
+    package let status: HTTPResponse.Status
+    package let message: String
+    package var retryAfterSeconds: Int?
 
-    var response: Response {
+    package init(
+        status: HTTPResponse.Status, message: String, retryAfterSeconds: Int? = nil
+    ) {
+        self.status = status
+        self.message = message
+        self.retryAfterSeconds = retryAfterSeconds
+    }
+
+    package var response: Response {
         Envelope.failure(status, message, retryAfterSeconds: retryAfterSeconds)
     }
 
-    static func badRequest(_ message: String) -> APIError {
+    package static func badRequest(_ message: String) -> APIError {
         APIError(status: .badRequest, message: message)
     }
 
-    static func notFound(_ message: String) -> APIError {
+    package static func notFound(_ message: String) -> APIError {
         APIError(status: .notFound, message: message)
     }
 }
 
 extension APIError {
     /// The HTTP status that each refusal has in the contract.
-    init(_ error: EngineError) {
+    package init(_ error: EngineError) {
         switch error {
         case .refused(let refusal): self.init(refusal)
         case .journalFull, .stopped:
@@ -98,7 +106,7 @@ extension APIError {
         }
     }
 
-    init(_ refusal: Refusal) {
+    package init(_ refusal: Refusal) {
         let status: HTTPResponse.Status
         var retryAfterSeconds: Int?
         switch refusal {

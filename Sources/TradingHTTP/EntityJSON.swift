@@ -1,9 +1,9 @@
-import Ledger
-import Trading
+internal import Ledger
+package import Trading
 
 /// How the trading API shows what it speaks of.
 extension JSONWriter {
-    mutating func order(_ order: Order) {
+    package mutating func order(_ order: Order) {
         object { json in
             json.member("order_id", order.orderID)
             json.member("account_id", order.accountID)
@@ -28,7 +28,7 @@ extension JSONWriter {
         }
     }
 
-    mutating func position(_ position: Position) {
+    package mutating func position(_ position: Position) {
         object { json in
             json.member("account_id", position.accountID)
             json.member("symbol", position.symbol)
@@ -41,7 +41,7 @@ extension JSONWriter {
         }
     }
 
-    mutating func deal(_ deal: Deal) {
+    package mutating func deal(_ deal: Deal) {
         object { json in
             json.member("deal_id", deal.dealID)
             json.member("order_id", deal.orderID)
@@ -55,7 +55,7 @@ extension JSONWriter {
         }
     }
 
-    mutating func quote(_ quote: BrokerQuote) {
+    package mutating func quote(_ quote: BrokerQuote) {
         object { json in
             json.member("symbol", quote.symbol)
             json.member("bid_price", quote.bidPrice)
@@ -66,7 +66,7 @@ extension JSONWriter {
         }
     }
 
-    mutating func account(_ account: Account, state: AccountState?, balance: Balance?) {
+    package mutating func account(_ account: Account, state: AccountState?, balance: Balance?) {
         object { json in
             json.member("account_id", account.id)
             json.member("account_type", account.role.rawValue)

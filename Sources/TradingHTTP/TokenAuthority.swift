@@ -1,8 +1,8 @@
 import Foundation
 import JWTKit
-import Ledger
+public import Ledger
 import Synchronization
-import Trading
+public import Trading
 
 /// What a token says. HS256 only.
 struct TokenClaims: JWTPayload {
@@ -22,18 +22,18 @@ struct TokenClaims: JWTPayload {
 ///
 /// The lock guards the tokens whose signature was verified before, so that a client's second request
 /// does not pay for it again; it is held for a look-up.
-final class TokenAuthority: Sendable {
-    static let lifetimeSeconds: Int64 = 24 * 3_600
+public final class TokenAuthority: Sendable {
+    public static let lifetimeSeconds: Int64 = 24 * 3_600
     private static let keptMax = 10_000
 
     private let keys = JWTKeyCollection()
     private let verified = Mutex<[String: Principal]>([:])
 
-    init(secret: Secret) async {
+    public init(secret: Secret) async {
         await keys.add(hmac: HMACKey(from: secret.reveal()), digestAlgorithm: .sha256)
     }
 
-    func issue(
+    public func issue(
         account: Account, role: TokenRole, lifetimeSeconds: Int64, at now: Timestamp
     ) async throws -> String {
         try await sign(

@@ -1,12 +1,12 @@
-import Hummingbird
+public import Hummingbird
 
 /// A request on its way through the trading API.
-struct APIContext: RequestContext {
-    var coreContext: CoreRequestContextStorage
+public struct APIContext: RequestContext {
+    public var coreContext: CoreRequestContextStorage
     /// Set by the token check; every route behind it has one.
     var principal: Principal?
 
-    init(source: ApplicationRequestContextSource) {
+    public init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
     }
 

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Lines are gathered and written by one task, so that a request never waits for a disk. The lock
 /// guards the lines that wait; it is held for an append.
-final class AccessLog: Sendable {
+public final class AccessLog: Sendable {
     struct Access {
         let time: Timestamp
         let principal: Principal?
@@ -30,7 +30,7 @@ final class AccessLog: Sendable {
     private let wakeUp: AsyncStream<Void>.Continuation
     private let logger = Logger(label: "access-log")
 
-    init(path: String) {
+    public init(path: String) {
         self.path = path
         (wake, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -61,7 +61,7 @@ final class AccessLog: Sendable {
     }
 
     /// Writes until cancelled, and what is left at the end.
-    func run() async {
+    public func run() async {
         for await _ in wake {
             try? await Task.sleep(for: .milliseconds(100))
             await flush()

@@ -1,12 +1,12 @@
 import HTTPTypes
-import Hummingbird
+public import Hummingbird
 import Ledger
 import Metrics
-import Trading
+public import Trading
 
 /// The routes of `listen.trading`. Every one asks for a token, and shows and touches only the rows
 /// of the token's own account.
-struct TradingAPI: Sendable {
+public struct TradingAPI: Sendable {
     let core: TradingCore
     let quotes: QuoteBoard
     let directory: AccountDirectory
@@ -15,7 +15,19 @@ struct TradingAPI: Sendable {
     let accessLog: AccessLog
     let acceptDuration = Timer(label: "opsd_order_accept_duration_seconds")
 
-    func router() -> Router<APIContext> {
+    public init(
+        core: TradingCore, quotes: QuoteBoard, directory: AccountDirectory,
+        limits: RequestLimits, authority: TokenAuthority, accessLog: AccessLog
+    ) {
+        self.core = core
+        self.quotes = quotes
+        self.directory = directory
+        self.limits = limits
+        self.authority = authority
+        self.accessLog = accessLog
+    }
+
+    public func router() -> Router<APIContext> {
         let router = Router(context: APIContext.self)
         router.add(
             middleware: AnswerMiddleware(
