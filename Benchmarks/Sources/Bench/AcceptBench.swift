@@ -39,8 +39,9 @@ struct AcceptBench {
     }
 
     /// Latencies of every accept, in nanoseconds, and the seconds that all took.
-    func accepts(clients: Int, each count: Int) async throws -> (latencies: [Int64], seconds: Double)
-    {
+    func accepts(clients: Int, each count: Int) async throws -> (
+        latencies: [Int64], seconds: Double
+    ) {
         let (core, running) = try await core()
         let start = ContinuousClock.now
         let latencies = try await withThrowingTaskGroup(of: [Int64].self) { group in
@@ -67,6 +68,15 @@ struct AcceptBench {
         running.cancel()
         _ = await running.value
         return (latencies.sorted(), seconds)
+    }
+
+    /// Entries a flush, as the engine did it: entries of one batch carry one time.
+    func meanBatch() throws -> Int {
+        let reader = try JournalReader(directory: directory + "/journal")
+        let head = try reader.head().sequence
+        let entries = try reader.entries(
+            after: SequenceNumber(rawValue: head.rawValue - 50_000), limit: 50_000)
+        return max(1, entries.count / max(1, Set(entries.map(\.time)).count))
     }
 
     /// What the engine wrote, written again by nothing but SQLite at a given batch size.
@@ -122,8 +132,56 @@ struct AcceptBench {
     }
 }
 
-extension Duration {
-    var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
+extension AcceptBench {
+    /// `core.accept-batch`: the engine's batches share flushes as they come, so the bare loop runs at
+    /// the mean size that the engine reached.
+    static func batch() async throws -> Figure {
+        try await withScratch("accept-batch") { directory in
+            let bench = AcceptBench(directory: directory)
+            let (latencies, seconds) = try await bench.accepts(clients: 64, each: 4_000)
+            let batch = try bench.meanBatch()
+            let (_, bareSeconds) = try bench.bareLoop(batch: batch, most: latencies.count)
+            let count = Double(latencies.count)
+            return Figure(
+                id: "core.accept-batch",
+                what: "durable accepts, 64 clients, against SQLite commits of the same bytes",
+                ours: count / seconds, peer: count / bareSeconds, unit: "/s",
+                goal: .ratioAtLeast(0.7), note: "batches of \(batch)")
+        }
+    }
+
+    /// `core.accept-one`: one client, against a one-row commit; the disk's own flush beside it.
+    static func one() async throws -> Figure {
+        try await withScratch("accept-one") { directory in
+            let bench = AcceptBench(directory: directory)
+            let (single, _) = try await bench.accepts(clients: 1, each: 5_000)
+            let (bare, _) = try bench.bareLoop(batch: 1, most: 5_000)
+            return Figure(
+                id: "core.accept-one", what: "p50 of one client's accept against a one-row commit",
+                ours: percentile(single, 0.5) / 1_000, peer: percentile(bare, 0.5) / 1_000,
+                unit: "µs", goal: .ratioAtMost(1.3), note: "fdatasync \(try flushTime(directory))")
+        }
+    }
+
+    private static func flushTime(_ directory: String) throws -> String {
+        let text = try output(
+            of: "fio",
+            [
+                "--name=flush", "--directory=\(directory)", "--rw=write", "--bs=4k", "--size=16m",
+                "--fdatasync=1", "--output-format=json",
+            ])
+        struct Report: Decodable {
+            struct Job: Decodable {
+                struct Sync: Decodable {
+                    struct Latency: Decodable { let percentile: [String: Int]? }
+                    let lat_ns: Latency
+                }
+                let sync: Sync
+            }
+            let jobs: [Job]
+        }
+        let report = try JSONDecoder().decode(Report.self, from: Data(text.utf8))
+        let nanoseconds = report.jobs.first?.sync.lat_ns.percentile?["50.000000"] ?? 0
+        return "\(nanoseconds / 1_000) µs"
     }
 }

@@ -1,18 +1,37 @@
 import Foundation
+import Logging
 
-if CommandLine.arguments.contains("decide") {
-    try probeDecide()
-    exit(0)
+LoggingSystem.bootstrap { label in
+    var handler = StreamLogHandler.standardError(label: label)
+    handler.logLevel = .error
+    return handler
 }
-let directory = FileManager.default.temporaryDirectory.path + "/opsd-bench-\(getpid())"
-let bench = AcceptBench(directory: directory)
-let (latencies, seconds) = try await bench.accepts(clients: 64, each: 4_000)
-print("accepts/s", Double(latencies.count) / seconds, "p50 µs", latencies[latencies.count / 2] / 1_000)
-let (bare, bareSeconds) = try bench.bareLoop(batch: 64, most: 256_000)
-print("bare/s", Double(bare.count * 64) / bareSeconds, "commit p50 µs", bare[bare.count / 2] / 1_000)
-try? FileManager.default.removeItem(atPath: directory)
-let one = AcceptBench(directory: directory + "-one")
-let (single, _) = try await one.accepts(clients: 1, each: 4_000)
-let (bareOne, _) = try one.bareLoop(batch: 1, most: 4_000)
-print("one p50 µs", single[single.count / 2] / 1_000, "bare p50 µs", bareOne[bareOne.count / 2] / 1_000)
-try? FileManager.default.removeItem(atPath: directory + "-one")
+
+let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
+    ("core.accept-batch", AcceptBench.batch),
+    ("core.accept-one", AcceptBench.one),
+    ("api.post-order", APIBench.postOrder),
+    ("api.get-positions", APIBench.getPositions),
+    ("core.latency", DeskBench.latency),
+    ("core.start", DeskBench.start),
+    ("core.recovery", DeskBench.recovery),
+    ("core.memory", DeskBench.memory),
+    ("metrics.scrape", ScrapeBench.run),
+]
+
+let wanted = ProcessInfo.processInfo.environment["ONLY"]?.split(separator: ",").map(String.init)
+for name in wanted ?? [] where !benches.contains(where: { $0.id == name }) {
+    print("there is no figure '\(name)'; there are: \(benches.map(\.id).joined(separator: ", "))")
+    exit(2)
+}
+var figures: [Figure] = []
+for bench in benches where wanted?.contains(bench.id) ?? true {
+    do {
+        let figure = try await bench.run()
+        figures.append(figure)
+        print(figure.line)
+    } catch {
+        print("\(bench.id) could not be measured: \(error)")
+    }
+}
+try ResultsFile.add(figures, to: "RESULTS.md")
