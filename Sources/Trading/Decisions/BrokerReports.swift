@@ -139,6 +139,7 @@ extension TradingState {
                 throw .invalid(field: "fill", problem: "\(fill.id) is out of range")
             }
         }
+        let cursor = firstUnknown(among: fills, at: now) == nil ? cursor : nil
         if changed, outcome == .done, var account = accounts[accountID]?.value, let cursor,
             account.fillCursor != cursor
         {
@@ -148,6 +149,13 @@ extension TradingState {
         }
         if changed { seal("order.fills", at: now) }
         return outcome
+    }
+
+    /// A recent fill of an order that is not known by the broker's id yet: its confirmation is still
+    /// on the way, so the cursor must not pass it.
+    private func firstUnknown(among fills: [BrokerFill], at now: Timestamp) -> BrokerFill? {
+        let recent = now.advanced(bySeconds: -60)
+        return fills.first { brokerOrderIDs[$0.brokerOrderID] == nil && $0.time > recent }
     }
 
     private enum FillOutcome { case applied, known, gap }

@@ -82,9 +82,11 @@ struct OrderExecution: Sendable {
                     return await report(.confirmed(found), of: orderID)
                 }
                 if !order.cancelRequested {
-                    return await submit(orderID)
-                }
-                if !mayBeOnItsWay || ContinuousClock.now - start > timing.settle {
+                    await submit(orderID)
+                    // An order that only now became unknown has its own look-up; this one goes on
+                    // for an order that was unknown before, and still is.
+                    if order.status != .unknown { return }
+                } else if !mayBeOnItsWay || ContinuousClock.now - start > timing.settle {
                     _ = await cancelUnsent(orderID)
                     return
                 }
