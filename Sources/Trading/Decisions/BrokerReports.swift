@@ -119,9 +119,10 @@ extension TradingState {
 
     /// Applies fills by cumulative quantity: each share once, however often and in whatever order
     /// the fills arrive. A fill that leaves a gap to the one before it waits (`fillsMissing`).
-    /// - Parameter cursor: the broker's last fill that was fetched; remembered when no gap is left.
+    /// The place up to which all is settled is remembered, for the next fetch to begin there.
+    /// - Parameter fills: as the broker lists them, oldest first.
     public mutating func apply(
-        _ fills: [BrokerFill], of accountID: String, cursor: String?, at now: Timestamp
+        _ fills: [BrokerFill], of accountID: String, at now: Timestamp
     ) throws(Refusal) -> ReportOutcome {
         var outcome = ReportOutcome.done
         var changed = false
@@ -139,9 +140,8 @@ extension TradingState {
                 throw .invalid(field: "fill", problem: "\(fill.id) is out of range")
             }
         }
-        let cursor = firstUnknown(among: fills, at: now) == nil ? cursor : nil
-        if changed, outcome == .done, var account = accounts[accountID]?.value, let cursor,
-            account.fillCursor != cursor
+        if changed, outcome == .done, var account = accounts[accountID]?.value,
+            let cursor = lastSettled(among: fills, at: now), account.fillCursor != cursor
         {
             account.fillCursor = cursor
             account.updatedAt = now
@@ -151,11 +151,12 @@ extension TradingState {
         return outcome
     }
 
-    /// A recent fill of an order that is not known by the broker's id yet: its confirmation is still
-    /// on the way, so the cursor must not pass it.
-    private func firstUnknown(among fills: [BrokerFill], at now: Timestamp) -> BrokerFill? {
+    /// How far the cursor may go: not past a recent fill of an order that is not known by the
+    /// broker's id yet, because its confirmation is still on the way.
+    private func lastSettled(among fills: [BrokerFill], at now: Timestamp) -> String? {
         let recent = now.advanced(bySeconds: -60)
-        return fills.first { brokerOrderIDs[$0.brokerOrderID] == nil && $0.time > recent }
+        return fills.prefix { brokerOrderIDs[$0.brokerOrderID] != nil || $0.time <= recent }
+            .last?.id
     }
 
     private enum FillOutcome { case applied, known, gap }

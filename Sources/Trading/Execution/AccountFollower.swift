@@ -50,10 +50,10 @@ struct AccountFollower: Sendable {
 
     private func applyFills(from start: FillStart, since: Timestamp) async throws {
         let fills = try await broker.fills(of: accountID, from: start)
-        guard let last = fills.last else { return }
+        if fills.isEmpty { return }
         let accountID = accountID
         let outcome = try await engine.perform { state, now throws(Refusal) in
-            try state.apply(fills, of: accountID, cursor: last.id, at: now)
+            try state.apply(fills, of: accountID, at: now)
         }
         let margin = since.advanced(bySeconds: -Self.clockMarginSeconds)
         if outcome == .fillsMissing, start != .afterTime(margin) {
