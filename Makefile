@@ -58,5 +58,5 @@ rules:  ## check the alert rules, and run their tests
 clean:  ## remove what was built; ./data stays
 	rm -rf .build Benchmarks/.build
 
-dependencies:  ## install what building, testing and measuring need
-	@scripts/dependencies run test bench
+dependencies:  ## install what building and testing need, if it is missing
+	@scripts/dependencies run test

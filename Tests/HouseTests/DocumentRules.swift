@@ -1,16 +1,19 @@
 /// What documents say must be there.
 extension Repository {
-    /// Links to files, from the file that they stand in.
+    /// Links to files and to headings, from the file that they stand in.
     func deadLinks() -> [Finding] {
         documents().flatMap { file in
             file.lines.enumerated().flatMap { index, line in
                 line.matches(of: /\]\(([^)\s]+)\)/).compactMap { match -> Finding? in
                     let link = String(match.1)
-                    if link.contains("://") || link.hasPrefix("#") || link.hasPrefix("mailto:") {
+                    if link.contains("://") || link.hasPrefix("mailto:") { return nil }
+                    let parts = link.split(separator: "#", omittingEmptySubsequences: false)
+                    let path =
+                        parts[0].isEmpty
+                        ? file.path : Self.resolved(String(parts[0]), from: file.path)
+                    if has(path), parts.count == 1 || hasHeading(String(parts[1]), in: path) {
                         return nil
                     }
-                    let path = link.split(separator: "#")[0]
-                    if has(Self.resolved(String(path), from: file.path)) { return nil }
                     return file.finding(index, "the link '\(link)' leads nowhere")
                 }
             }
@@ -58,6 +61,16 @@ extension Repository {
                 }
             }
         }
+    }
+
+    /// Headings as links name them: lower case, hyphens for spaces, nothing but letters and digits.
+    private func hasHeading(_ anchor: String, in path: String) -> Bool {
+        files.first { $0.path == path }?.lines.contains { line in
+            guard line.hasPrefix("#") else { return false }
+            let words = line.drop { $0 == "#" || $0 == " " }.lowercased()
+                .filter { $0.isLetter || $0.isNumber || $0 == " " || $0 == "-" || $0 == "_" }
+            return words.map { $0 == " " ? "-" : String($0) }.joined() == anchor
+        } ?? false
     }
 
     private static func resolved(_ link: String, from path: String) -> String {

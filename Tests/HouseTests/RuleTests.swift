@@ -137,11 +137,17 @@ struct RuleTests {
     @Test("Links and paths in documents")
     func documents() {
         let repository = Repository([
-            "docs/A.md": "[b](../README.md#c) [d](gone.md)\n`Sources/Ledger/` `Sources/Gone/`\n",
-            "README.md": "[a](docs/A.md) [b](https://example.com/c)\n[c](docs/B.md)\n",
+            "docs/A.md": """
+            [b](../README.md#c) [d](gone.md)
+            `Sources/Ledger/` `Sources/Gone/`
+            ## What is it?
+            """,
+            "README.md":
+                "# C\n[a](docs/A.md#what-is-it) [b](https://example.com/c)\n[c](docs/B.md)\n",
+            "docs/C.md": "[a](A.md#what-it-is)\n",
             "Sources/Ledger/A.swift": "",
         ])
-        #expect(lines(repository.deadLinks()) == ["README.md:2", "docs/A.md:1"])
+        #expect(lines(repository.deadLinks()) == ["README.md:3", "docs/A.md:1", "docs/C.md:1"])
         #expect(lines(repository.deadPaths()) == ["docs/A.md:2"])
     }
 
