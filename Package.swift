@@ -23,6 +23,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -51,8 +53,9 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", argumentParser, httpTypes, hummingbird, jwt, lifecycle,
-                logging, metrics, nioCore,
+                "PaperBroker", "StrictYAML", argumentParser, coreMetrics, httpTypes, hummingbird,
+                jwt,
+                lifecycle, logging, metrics, nioCore, unixSignals,
             ],
             swiftSettings: house),
 
@@ -70,16 +73,18 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
-            name: "AlpacaBroker", dependencies: ["Ledger", "Trading", "CurlClient", logging],
+            name: "AlpacaBroker",
+            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
         .target(
             name: "PaperBroker",
-            dependencies: ["Ledger", grdb, hummingbird, lifecycle, logging, metrics],
+            dependencies: ["Ledger", "ExactJSON", grdb, hummingbird, lifecycle, logging, metrics],
             path: "Sources/Brokers/PaperBroker", swiftSettings: house),
 
         // The ground floor.
         .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
         .target(name: "Ledger", dependencies: [crypto, grdb, logging], swiftSettings: house),
+        .target(name: "ExactJSON", dependencies: ["Ledger"], swiftSettings: house),
         .target(name: "StrictYAML", dependencies: ["Ledger", yams], swiftSettings: house),
 
         // C libraries: module maps and static-inline shims only.
@@ -110,13 +115,14 @@ let package = Package(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
-            name: "CurlClientTests", dependencies: ["CurlClient", "TestSupport", hummingbird],
+            name: "CurlClientTests",
+            dependencies: ["CurlClient", "TestSupport", hummingbird, logging],
             swiftSettings: house),
         .testTarget(
             name: "BrokerTests",
             dependencies: [
-                "AlpacaBroker", "PaperBroker", "CurlClient", "Trading", "Ledger", "TestSupport",
-                hummingbird,
+                "AlpacaBroker", "PaperBroker", "CurlClient", "ExactJSON", "Trading", "Ledger",
+                "TestSupport", hummingbird, logging,
             ], swiftSettings: house),
         .testTarget(
             name: "OpsdTests",

@@ -136,9 +136,19 @@ public final class TradingCore: Sendable {
     /// decides. Returns the order as it stands now.
     public func cancel(_ orderID: String, by actor: String) async throws(EngineError) -> Order {
         let isWithdrawn = engine.orders.withdraw(orderID)
-        return try await engine.perform { state, now throws(Refusal) in
-            _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
-            return try state.knownOrder(orderID)
+        do {
+            return try await engine.perform { state, now throws(Refusal) in
+                _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
+                return try state.knownOrder(orderID)
+            }
+        } catch .refused(.unknownOrder) {
+            // It may have ended long enough ago to have left memory.
+            guard let past = try? await history.order(orderID) else {
+                throw .refused(.unknownOrder(orderID))
+            }
+            throw .refused(.notCancelable(orderID: orderID, status: past.status.rawValue))
+        } catch {
+            throw error
         }
     }
 
@@ -175,6 +185,10 @@ public final class TradingCore: Sendable {
                 group.addTask { [execution] in
                     await execution.lookUp(order.orderID, mayBeOnItsWay: false)
                 }
+            }
+            for order in engine.published.liveOrders()
+            where order.cancelRequested && order.brokerOrderID != nil {
+                carryOut(.cancelAtBroker(orderID: order.orderID), following, &group)
             }
             for account in Set(engine.published.liveOrders().map(\.accountID)) {
                 follow(account, following, &group)

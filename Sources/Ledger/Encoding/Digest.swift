@@ -2,24 +2,27 @@
 /// encodings, and their count. A sum and not an XOR, because two equal faults cancel under XOR.
 /// Digests of disjoint sets add up, so an account's digests make a cohort's.
 public struct Digest: Sendable, Hashable {
-    public private(set) var sum: UInt128
+    /// The two halves of the sum, kept apart as in `ExactDecimal`, for the sake of alignment.
+    private var high: UInt64
+    private var low: UInt64
     public private(set) var count: Int64
+
+    public var sum: UInt128 { UInt128(high) << 64 | UInt128(low) }
 
     public static let empty = Digest(sum: 0, count: 0)
 
     public init(sum: UInt128, count: Int64) {
-        self.sum = sum
+        high = UInt64(truncatingIfNeeded: sum >> 64)
+        low = UInt64(truncatingIfNeeded: sum)
         self.count = count
     }
 
     public mutating func add(_ rowHash: UInt128) {
-        sum &+= rowHash
-        count += 1
+        self = Digest(sum: sum &+ rowHash, count: count + 1)
     }
 
     public mutating func remove(_ rowHash: UInt128) {
-        sum &-= rowHash
-        count -= 1
+        self = Digest(sum: sum &- rowHash, count: count - 1)
     }
 
     public static func + (left: Digest, right: Digest) -> Digest {

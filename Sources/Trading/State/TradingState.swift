@@ -47,12 +47,13 @@ public struct TradingState: Sendable {
 /// undo list and the readers all point to the same one.
 final class Tracked<Value: Entity>: Sendable {
     let value: Value
-    let rowHash: UInt128
+    /// A set of one row: what the digest of its scope contains of it.
+    let digest: Digest
     let sequence: SequenceNumber
 
     init(value: Value, rowHash: UInt128, sequence: SequenceNumber) {
         self.value = value
-        self.rowHash = rowHash
+        digest = Digest(sum: rowHash, count: 1)
         self.sequence = sequence
     }
 }
@@ -184,7 +185,7 @@ extension TradingState {
     private mutating func tracked<Value: Entity>(
         _ value: Value, replacing old: Tracked<Value>?
     ) -> Tracked<Value> {
-        let hash = record(value, replacing: old?.rowHash)
+        let hash = record(value, replacing: old?.digest)
         return Tracked(value: value, rowHash: hash, sequence: nextSequence)
     }
 
@@ -198,7 +199,7 @@ extension TradingState {
     }
 
     private mutating func record(
-        _ entity: some Entity, replacing oldHash: UInt128?
+        _ entity: some Entity, replacing old: Digest?
     ) -> UInt128 {
         let row = entity.row
         let schema = type(of: entity).schema
@@ -208,7 +209,7 @@ extension TradingState {
         let before = digests[scope]
         undo.append(.digest(scope, before))
         var digest = before ?? .empty
-        if let oldHash { digest.remove(oldHash) }
+        if let old { digest.remove(old.sum) }
         digest.add(hash)
         digests[scope] = digest
         open.add(change, key: row.key(in: schema), row: row, scope: scope)

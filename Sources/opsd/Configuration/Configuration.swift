@@ -125,7 +125,8 @@ struct PaperBrokerSettings: Sendable, Equatable {
     var requestsPerMinute = 200_000
 
     private static let usualSymbols: [Symbol] = [
-        ("AAPL", 18_930), ("MSFT", 41_525), ("NVDA", 12_260), ("TSLA", 24_810), ("SPY", 54_475),
+        ("AAPL", 18_930), ("TSLA", 24_810), ("GOOGL", 17_045), ("MSFT", 41_525),
+        ("AMZN", 18_120), ("NVDA", 12_260), ("META", 50_250), ("NFLX", 62_040),
     ].map { symbol, cents in
         Symbol(
             symbol: symbol,

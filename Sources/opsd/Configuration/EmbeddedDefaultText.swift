@@ -40,7 +40,7 @@ enum EmbeddedDefaultText {
           broker: {builtin: paper-broker, before: [core]}
 
         paper_broker:                  # what the embedded paper broker trades with
-          symbols: {AAPL: 189.30, MSFT: 415.25, NVDA: 122.60, TSLA: 248.10, SPY: 544.75}
+          symbols: {AAPL: 189.30, TSLA: 248.10, GOOGL: 170.45, MSFT: 415.25, AMZN: 181.20, NVDA: 122.60, META: 502.50, NFLX: 620.40}
           seed: 1                      # the same seed gives the same prices
           cash: 100000                 # of each account at its start
           requests_per_minute: 200000

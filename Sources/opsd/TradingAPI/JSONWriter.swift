@@ -100,6 +100,9 @@ struct JSONWriter {
         value(flag)
     }
 
+    /// JSON that is written already.
+    mutating func raw(_ json: String) { literal(json) }
+
     private mutating func literal(_ text: String) {
         separate()
         bytes.append(contentsOf: text.utf8)

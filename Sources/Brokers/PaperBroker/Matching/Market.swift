@@ -1,0 +1,106 @@
+import Foundation
+import Ledger
+
+/// Where quotes come from: a seeded random walk, or a recording.
+enum Market: Sendable {
+    case walk(RandomWalk)
+    case replay(QuoteReplay)
+
+    /// The next quotes, one a symbol at most.
+    mutating func advance(now: Timestamp) -> [PaperQuote] {
+        switch self {
+        case .walk(var walk):
+            defer { self = .walk(walk) }
+            return walk.advance(now: now)
+        case .replay(var replay):
+            defer { self = .replay(replay) }
+            return replay.advance()
+        }
+    }
+}
+
+/// Prices that wander by whole cents, at most a thousandth a tick, and never below a dollar.
+struct RandomWalk: Sendable {
+    private var prices: [(symbol: String, cents: Int, volume: Int)]
+    private var random: SplitMix64
+    private var isFirst = true
+
+    init(startPrices: [String: ExactDecimal], seed: UInt64) throws(DecimalError) {
+        var prices: [(symbol: String, cents: Int, volume: Int)] = []
+        for (symbol, price) in startPrices.sorted(by: { $0.key < $1.key }) {
+            let cents = try price.multiplied(by: ExactDecimal(100))
+            guard cents.scale == 0, cents >= ExactDecimal(100), cents < ExactDecimal(1_000_000_000)
+            else { throw .outOfRange }
+            prices.append((symbol, Int(cents.coefficient), 0))
+        }
+        self.prices = prices
+        random = SplitMix64(seed: seed)
+    }
+
+    /// The first call gives the start prices.
+    mutating func advance(now: Timestamp) -> [PaperQuote] {
+        defer { isFirst = false }
+        return prices.indices.compactMap { index in
+            if !isFirst {
+                let step = max(1, prices[index].cents / 1_000)
+                prices[index].cents = max(
+                    100, prices[index].cents + Int.random(in: -step...step, using: &random))
+            }
+            prices[index].volume += Int.random(in: 1...500, using: &random)
+            return quote(prices[index], now)
+        }
+    }
+
+    private func quote(
+        _ price: (symbol: String, cents: Int, volume: Int), _ now: Timestamp
+    ) -> PaperQuote? {
+        guard let bid = try? ExactDecimal(coefficient: Int128(price.cents - 1), scale: 2),
+            let ask = try? ExactDecimal(coefficient: Int128(price.cents + 1), scale: 2),
+            let last = try? ExactDecimal(coefficient: Int128(price.cents), scale: 2)
+        else { return nil }
+        return PaperQuote(
+            symbol: price.symbol, bidPrice: bid, askPrice: ask, lastPrice: last,
+            volume: price.volume, time: now)
+    }
+}
+
+/// Quotes out of a file, those of one timestamp together.
+struct QuoteReplay: Sendable {
+    private let steps: [[PaperQuote]]
+    private var index = 0
+
+    init(csv: String) throws(PaperBrokerError) {
+        var steps: [[PaperQuote]] = []
+        let lines = csv.split(whereSeparator: \.isNewline)
+        guard lines.first == "symbol,timestamp,bid_price,ask_price,last_price,volume" else {
+            throw PaperBrokerError(
+                description: "the quotes file does not begin with "
+                    + "symbol,timestamp,bid_price,ask_price,last_price,volume")
+        }
+        for (number, line) in lines.enumerated().dropFirst() {
+            let cells = line.split(separator: ",", omittingEmptySubsequences: false)
+            guard cells.count == 6, let time = Timestamp(cells[1]),
+                let bid = ExactDecimal(cells[2]), let ask = ExactDecimal(cells[3]),
+                let last = ExactDecimal(cells[4]), let volume = Int(cells[5]), bid.isPositive,
+                bid <= ask, ask <= OrderRules.priceMax, bid.scale <= 9, ask.scale <= 9
+            else {
+                throw PaperBrokerError(description: "line \(number + 1) of the quotes file")
+            }
+            let quote = PaperQuote(
+                symbol: String(cells[0]), bidPrice: bid, askPrice: ask, lastPrice: last,
+                volume: volume, time: time)
+            if let previous = steps.last?.last, previous.time == time {
+                steps[steps.count - 1].append(quote)
+            } else {
+                steps.append([quote])
+            }
+        }
+        self.steps = steps
+    }
+
+    mutating func advance() -> [PaperQuote] {
+        guard index < steps.count else { return [] }
+        defer { index += 1 }
+        return steps[index]
+    }
+}

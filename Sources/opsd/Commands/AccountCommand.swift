@@ -1,0 +1,187 @@
+import ArgumentParser
+import CurlClient
+import Foundation
+import Ledger
+import StrictYAML
+import Trading
+
+struct AccountCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "account", abstract: "Lists, shows, halts and resumes accounts.",
+        subcommands: [List.self, Show.self, Halt.self, Resume.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Every account, with its state and cash.",
+            discussion: "Example: opsd account list")
+
+        @OptionGroup var options: CommonOptions
+
+        func run() async throws {
+            let configuration = try options.loadConfiguration()
+            let lines = try await AccountLine.all(configuration)
+            AccountLine.show(lines, options)
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "One account.", discussion: "Example: opsd account show TRADE_001")
+
+        @Argument(help: "The account's id.") var id: String
+        @OptionGroup var options: CommonOptions
+
+        func run() async throws {
+            let configuration = try options.loadConfiguration()
+            try AccountSelection(id: id).check(configuration)
+            let lines = try await AccountLine.all(configuration).filter { $0.account_id == id }
+            AccountLine.show(lines, options)
+        }
+    }
+
+    struct Halt: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Stops new orders of an account; what is open goes on.",
+            discussion: "Example: opsd account halt TRADE_001 --reason 'limit breached'")
+
+        @Argument(help: "The account's id.") var id: String?
+        @Flag(help: "Every trading account.") var all = false
+        @OptionGroup var options: CommonOptions
+        @OptionGroup var who: OperatorOptions
+        @Flag(help: "Say what would change, and change nothing.") var dryRun = false
+
+        func run() async throws {
+            try await AccountSelection(id: id, all: all)
+                .change("halt", options: options, who: who, dryRun: dryRun)
+        }
+    }
+
+    struct Resume: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Lets a halted account trade again.",
+            discussion: "Example: opsd account resume TRADE_001 --reason 'cleared'")
+
+        @Argument(help: "The account's id.") var id: String?
+        @Flag(help: "Every trading account.") var all = false
+        @OptionGroup var options: CommonOptions
+        @OptionGroup var who: OperatorOptions
+        @Flag(help: "Say what would change, and change nothing.") var dryRun = false
+
+        func run() async throws {
+            try await AccountSelection(id: id, all: all)
+                .change("resume", options: options, who: who, dryRun: dryRun)
+        }
+    }
+}
+
+/// One account, or all of those that trade.
+struct AccountSelection {
+    var id: String?
+    var all = false
+
+    func check(_ configuration: Configuration) throws(CommandFailure) {
+        guard let id, configuration.accounts[id] == nil else { return }
+        let known = configuration.accounts.accounts.map(\.id)
+        let nearest = NearestName.nearest(to: id, in: known).map { "; did you mean '\($0)'?" }
+        throw CommandFailure(.badInput, "there is no account '\(id)'\(nearest ?? "")")
+    }
+
+    func change(
+        _ verb: String, options: CommonOptions, who: OperatorOptions, dryRun: Bool
+    ) async throws {
+        let configuration = try options.loadConfiguration()
+        guard (id == nil) == all else {
+            throw CommandFailure(.badInput, "name one account, or say --all")
+        }
+        try check(configuration)
+        let act = CoreControl.Act(
+            operatorName: try who.require(configuration), reason: who.reason ?? "no reason given")
+        let ids = id.map { [$0] } ?? configuration.accounts.tradingAccounts.map(\.id)
+        if dryRun {
+            for id in ids { print("would \(verb) \(id)") }
+            return
+        }
+        let access = CoreAccess(configuration)
+        var offline: [AccountChange] = []
+        for id in ids {
+            let path = "/control/accounts/\(id)/\(verb)"
+            if try await access.ask(.post, path, act) == nil {
+                offline.append(AccountChange(verb: verb, accountID: id, act: act))
+            }
+        }
+        if !offline.isEmpty {
+            let changes = offline
+            try await access.withStoppedCore { core in
+                for change in changes { try await change.perform(on: core) }
+            }
+        }
+        let lines = try await AccountLine.all(configuration).filter { ids.contains($0.account_id) }
+        AccountLine.show(lines, options)
+    }
+}
+
+/// An account as the listing shows it; also how the core's answer is read.
+struct AccountLine: Codable {
+    var account_id: String
+    var account_type: String
+    var status: String
+    var trading: String?
+    var reason: String?
+    var cash: String?
+    var frozen: String?
+    var buying_power: String?
+
+    /// From the running core, else from what is durable.
+    static func all(_ configuration: Configuration) async throws -> [AccountLine] {
+        let access = CoreAccess(configuration)
+        if let answer = try await access.ask(.get, "/control/accounts") {
+            return try answer.data([AccountLine].self)
+        }
+        return try await access.withStoppedCore { core in
+            configuration.accounts.accounts.map { account in
+                let published = core.engine.published
+                let balance = published.balance(account.id)
+                let state = published.account(account.id)
+                return AccountLine(
+                    account_id: account.id, account_type: account.role.rawValue,
+                    status: account.status.rawValue, trading: state?.status.rawValue,
+                    reason: state?.reason, cash: balance?.cash.description,
+                    frozen: balance?.frozen.description,
+                    buying_power: balance?.buyingPower.description)
+            }
+        }
+    }
+
+    static func show(_ lines: [AccountLine], _ options: CommonOptions) {
+        if !options.json {
+            print(Table.line(["ACCOUNT", "ROLE", "STATUS", "TRADING", "CASH", "FROZEN", "REASON"]))
+        }
+        for line in lines {
+            options.show(
+                Table.line([
+                    line.account_id, line.account_type, line.status, line.trading ?? "-",
+                    line.cash ?? "-", line.frozen ?? "-", line.reason ?? "-",
+                ])
+            ) { json in
+                json.member("account_id", line.account_id)
+                json.member("account_type", line.account_type)
+                json.member("status", line.status)
+                json.member("trading", line.trading)
+                json.member("cash", line.cash)
+                json.member("frozen", line.frozen)
+                json.member("buying_power", line.buying_power)
+                json.member("reason", line.reason)
+            }
+        }
+    }
+}
+
+/// Columns for a terminal.
+enum Table {
+    static func line(_ cells: [String], width: Int = 14) -> String {
+        let padded = cells.dropLast().map { cell in
+            cell + String(repeating: " ", count: max(1, width - cell.count))
+        }
+        return padded.joined() + (cells.last ?? "")
+    }
+}

@@ -1,0 +1,29 @@
+import Foundation
+
+/// The exit codes of every command: a contract with cron and with people.
+enum ExitStatus: Int32 {
+    case done = 0
+    /// Done, and something was found.
+    case found = 1
+    case badInput = 2
+    /// Could not tell.
+    case unknown = 3
+    /// Refused by a guard.
+    case refused = 4
+}
+
+/// How a command ends when it does not end well. The message goes to standard error.
+struct CommandFailure: Error {
+    let status: ExitStatus
+    let message: String
+
+    init(_ status: ExitStatus, _ message: String) {
+        self.status = status
+        self.message = message
+    }
+
+    func exit() -> Never {
+        if !message.isEmpty { FileHandle.standardError.write(Data((message + "\n").utf8)) }
+        Foundation.exit(status.rawValue)
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Foundation
+import Logging
+import Trading
+
+/// The daemon and the two built-in services that it runs.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs the daemon: starts the services, keeps them alive, serves metrics.",
+        discussion: """
+            Where there is no configuration, the embedded default is written to ./data first.
+            Example: opsd run -c opsd.yaml
+            """)
+
+    @OptionGroup var options: CommonOptions
+
+    func run() async throws {
+        let found: (path: String, isNew: Bool)
+        do {
+            found = try ConfigurationLocator().findOrWriteDefault(options.file)
+        } catch {
+            throw CommandFailure(.badInput, "\(error)")
+        }
+        let configuration: Configuration
+        do {
+            configuration = try Configuration.load(found.path)
+        } catch {
+            throw CommandFailure(.badInput, "\(error)")
+        }
+        if found.isNew { print("opsd: wrote the embedded default to \(found.path)") }
+        try await SupervisorProcess(configuration: configuration).run()
+    }
+}
+
+struct CoreCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "core",
+        abstract: "Runs the trading core; the daemon does this for you.",
+        discussion: "Example: opsd core -c opsd.yaml")
+
+    @OptionGroup var options: CommonOptions
+
+    func run() async throws {
+        try await CoreProcess(configuration: options.loadConfiguration()).run()
+    }
+}
+
+struct PaperBrokerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "paper-broker",
+        abstract: "Runs the embedded broker, which speaks Alpaca's dialect.",
+        discussion: "Example: opsd paper-broker -c opsd.yaml")
+
+    @OptionGroup var options: CommonOptions
+
+    func run() async throws {
+        try await PaperBrokerProcess(configuration: options.loadConfiguration()).run()
+    }
+}
+
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Validates the configuration and prints what it understood.",
+        discussion: "Example: opsd check -c opsd.yaml")
+
+    @OptionGroup var options: CommonOptions
+
+    func run() throws {
+        let configuration = try options.loadConfiguration()
+        for warning in configuration.warnings {
+            FileHandle.standardError.write(Data("\(warning)\n".utf8))
+        }
+        options.show("\(ConfigurationSummary(configuration))") { json in
+            json.member("file", configuration.path)
+            json.member("accounts", configuration.accounts.accounts.count)
+            json.name("services")
+            json.array(configuration.services) { $0.value($1.name) }
+            json.name("warnings")
+            json.array(configuration.warnings) { $0.value("\($1)") }
+        }
+    }
+}

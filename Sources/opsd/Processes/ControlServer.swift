@@ -1,0 +1,50 @@
+import Control
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+
+/// The Unix socket at which a built-in service answers its supervisor and the commands. Only the
+/// owner of the data directory can reach it, so it asks for no token.
+struct ControlServer {
+    /// Why the service should get no traffic; nil when it should.
+    typealias Readiness = @Sendable () async -> String?
+
+    let socketPath: String
+    let router: Router<BasicRequestContext>
+
+    init(socketPath: String, registry: MetricsRegistry, readiness: @escaping Readiness) {
+        self.socketPath = socketPath
+        router = Router()
+        router.get("metrics") { request, _ in
+            Response.metrics(registry.encode(.text), .text)
+        }
+        router.get("healthz") { _, _ in Envelope.success { $0.value("alive") } }
+        router.get("readyz") { _, _ in
+            if let reason = await readiness() {
+                return Envelope.failure(.serviceUnavailable, reason)
+            }
+            return Envelope.success { $0.value("ready") }
+        }
+    }
+
+    /// The caller holds the service's lock, so a socket that lies there belongs to nobody.
+    func application() -> some ApplicationProtocol {
+        try? FileManager.default.removeItem(atPath: socketPath)
+        var logger = Logger(label: "control")
+        logger.logLevel = .warning
+        return Application(
+            router: router,
+            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: socketPath)),
+            logger: logger)
+    }
+}
+
+extension Response {
+    static func metrics(_ bytes: [UInt8], _ format: ExpositionFormat) -> Response {
+        Response(
+            status: .ok, headers: [.contentType: format.contentType],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+}

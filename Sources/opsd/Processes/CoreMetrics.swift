@@ -1,0 +1,65 @@
+import Control
+import Ledger
+import Trading
+
+/// What the core's metrics mean, and where those come from that are read at each scrape.
+enum CoreMetrics {
+    static let descriptions: [MetricDescription] = [
+        MetricDescription(
+            "opsd_build_info", help: "1, with the version that runs.", kind: .gauge),
+        MetricDescription(
+            "opsd_orders_total", help: "Orders by the status they came to; pending on acceptance.",
+            kind: .counter),
+        MetricDescription(
+            "opsd_orders_unknown", help: "Orders whose fate at the broker is not known.",
+            kind: .gauge),
+        MetricDescription(
+            "opsd_order_accept_duration_seconds",
+            help: "From an order's arrival until it is durable.", kind: .histogram),
+        MetricDescription(
+            "opsd_order_execution_duration_seconds",
+            help: "From an order's acceptance until the broker has confirmed it.",
+            kind: .histogram),
+        MetricDescription(
+            "opsd_journal_commit_duration_seconds",
+            help: "One batch of entries, written and flushed.", kind: .histogram),
+        MetricDescription(
+            "opsd_journal_last_sequence", help: "Sequence number of the journal's last entry.",
+            kind: .gauge),
+        MetricDescription(
+            "opsd_store_applied_sequence", help: "Last entry that is wholly in the store.",
+            kind: .gauge),
+        MetricDescription(
+            "opsd_store_lag_entries", help: "Entries that the store does not have yet.",
+            kind: .gauge),
+        MetricDescription(
+            "opsd_queue_depth", help: "What waits in a queue.", kind: .gauge),
+        MetricDescription(
+            "opsd_queue_capacity", help: "The most that may wait in a queue.", kind: .gauge),
+        MetricDescription(
+            "opsd_http_request_duration_seconds",
+            help: "Requests to the trading API by route and status.", kind: .histogram),
+        MetricDescription(
+            "saga_executed_total", help: "Order sagas that have ended, by outcome.",
+            kind: .counter),
+    ]
+
+    static func collect(from core: TradingCore, into registry: MetricsRegistry) {
+        registry.addCollector(ProcessMetrics(service: "core").collect)
+        registry.addCollector { sink in
+            let head = core.engine.published.head.rawValue
+            let applied = core.checkpoint.appliedSequence.rawValue
+            let store = [("store", "checkpoint")]
+            sink.gauge("opsd_journal_last_sequence", [], Double(head))
+            sink.gauge("opsd_store_applied_sequence", store, Double(applied))
+            sink.gauge("opsd_store_lag_entries", store, Double(max(0, head - applied)))
+            sink.gauge("opsd_orders_unknown", [], Double(core.engine.published.unknownOrders))
+            let orders = [("queue", "orders")]
+            sink.gauge("opsd_queue_depth", orders, Double(core.engine.orders.count))
+            sink.gauge("opsd_queue_capacity", orders, Double(core.engine.orders.capacity))
+            let decisions = [("queue", "decisions")]
+            sink.gauge("opsd_queue_depth", decisions, Double(core.engine.waitingDecisions))
+            sink.gauge("opsd_queue_capacity", decisions, Double(core.engine.orders.capacity))
+        }
+    }
+}

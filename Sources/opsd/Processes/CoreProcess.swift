@@ -1,0 +1,110 @@
+import Control
+import CurlClient
+import Foundation
+import Hummingbird
+import Ledger
+import Logging
+import Metrics
+import ServiceLifecycle
+import StrictYAML
+import Trading
+import UnixSignals
+
+/// `opsd core`: the trading core in a process of its own, with its HTTP API and its control socket.
+struct CoreProcess {
+    let configuration: Configuration
+
+    func run() async throws {
+        let registry = MetricsRegistry(descriptions: CoreMetrics.descriptions)
+        MetricsSystem.bootstrap(registry)
+        let assembly = try CoreAssembly(configuration)
+        let lock = try assembly.layout.hold("core")
+        defer { withExtendedLifetime(lock) {} }
+        let core = try await assembly.start()
+        let (dataAccount, cache) = assembly.quotes
+        let quotes = QuoteBoard(
+            broker: assembly.broker, account: dataAccount,
+            preloaded: configuration.paperBroker.symbols.map(\.symbol),
+            timeToLiveSeconds: Int64(cache.ttlSeconds), symbolsMax: cache.maxSymbols)
+        CoreMetrics.collect(from: core, into: registry)
+        let accessLog = AccessLog(path: assembly.layout.accessLog)
+        let api = await tradingAPI(core, quotes, accessLog)
+        let control = ControlServer(
+            socketPath: assembly.layout.socket(of: "core"), registry: registry,
+            readiness: { readiness(core) })
+        CoreControl(core: core, directory: configuration.accounts).addRoutes(to: control.router)
+        // Services stop in the reverse of this order: nothing new comes in before the core ends.
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [
+                    .init(
+                        service: CoreService(core: core), successTerminationBehavior: .cancelGroup),
+                    .init(service: TaskService { await accessLog.run() }),
+                    .init(service: TaskService { await quotes.run(every: .seconds(2)) }),
+                    .init(service: control.application()),
+                    .init(service: tradingServer(api)),
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: Logger(label: "core")))
+        try await group.run()
+        await assembly.curl.shutdown()
+    }
+
+    private func tradingAPI(
+        _ core: TradingCore, _ quotes: QuoteBoard, _ accessLog: AccessLog
+    ) async -> TradingAPI {
+        let directory = configuration.accounts
+        let limits = RequestLimits(
+            requestsPerSecond: configuration.limits.requestsPerSecond,
+            accountRequestsPerSecond: configuration.limits.accountRequestsPerSecond,
+            ordersPerMinute: Dictionary(
+                directory.tradingAccounts.map { ($0.id, $0.tradingConfig.maxOrdersPerMinute) },
+                uniquingKeysWith: { first, _ in first }))
+        return TradingAPI(
+            core: core, quotes: quotes, directory: directory, limits: limits,
+            authority: await TokenAuthority(secret: configuration.secrets.jwt),
+            accessLog: accessLog)
+    }
+
+    private func tradingServer(_ api: TradingAPI) -> some ApplicationProtocol {
+        let address = configuration.listen.trading
+        var logger = Logger(label: "trading-api")
+        logger.logLevel = .notice
+        return Application(
+            router: api.router(),
+            configuration: ApplicationConfiguration(
+                address: .hostname(address.host, port: address.port), serverName: "opsd"),
+            logger: logger)
+    }
+
+    /// Ready once an account can trade; an account that cannot is refused by itself.
+    private func readiness(_ core: TradingCore) -> String? {
+        let accounts = configuration.accounts.tradingAccounts.filter(\.status.acceptsOrders)
+        let isAnyOpen = accounts.contains { core.engine.published.balance($0.id) != nil }
+        return accounts.isEmpty || isAnyOpen
+            ? nil : "no account is synchronised with the broker yet"
+    }
+}
+
+/// The trading core within a service group: a journal that fails ends the process.
+private struct CoreService: Service {
+    let core: TradingCore
+
+    func run() async throws {
+        let failure = await cancelWhenGracefulShutdown { [core] in await core.run() }
+        if let failure { throw CommandFailure(.unknown, "\(failure)") }
+    }
+}
+
+/// A task that works until it is cancelled, within a service group.
+struct TaskService: Service {
+    let work: @Sendable () async -> Void
+
+    init(_ work: @escaping @Sendable () async -> Void) {
+        self.work = work
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { [work] in await work() }
+    }
+}

@@ -1,0 +1,52 @@
+import CurlClient
+import Foundation
+import Ledger
+
+/// Asks a built-in service at its Unix socket.
+struct ServiceClient: Sendable {
+    let socketPath: String
+    let curl: CurlClient
+
+    /// The envelope of every answer, with its data left as it came.
+    struct Answer: Sendable {
+        let status: Int
+        let body: [UInt8]
+
+        var message: String {
+            struct Envelope: Decodable { let message: String }
+            let decoded = try? JSONDecoder().decode(Envelope.self, from: Data(body))
+            return decoded?.message ?? "status \(status)"
+        }
+
+        func data<Content: Decodable>(_ type: Content.Type) throws(CommandFailure) -> Content {
+            do {
+                return try JSONDecoder().decode(EnvelopeData<Content>.self, from: Data(body)).data
+            } catch {
+                throw CommandFailure(.unknown, "the service's answer cannot be read: \(error)")
+            }
+        }
+    }
+
+    /// Nil when nothing listens there.
+    func ask(
+        _ method: CurlRequest.Method, _ path: String, body: [UInt8]? = nil,
+        timeout: Duration = .seconds(10)
+    ) async throws(CurlError) -> Answer? {
+        guard FileManager.default.fileExists(atPath: socketPath) else { return nil }
+        do {
+            let response = try await curl.send(
+                CurlRequest(
+                    method, "http://localhost\(path)",
+                    headers: ["Content-Type": "application/json"], body: body, timeout: timeout,
+                    connectTimeout: .seconds(2), unixSocketPath: socketPath))
+            return Answer(status: response.status, body: response.body)
+        } catch {
+            if error.delivery == .notSent { return nil }
+            throw error
+        }
+    }
+}
+
+private struct EnvelopeData<Content: Decodable>: Decodable {
+    let data: Content
+}
