@@ -1,3 +1,5 @@
+import Foundation
+
 /// What documents say must be there.
 extension Repository {
     /// Links to files and to headings, from the file that they stand in.
@@ -85,7 +87,7 @@ extension Repository {
 extension String {
     /// Whether a path that begins with this folder stands here; not as a part of a longer path.
     fileprivate func hasRootFolder(_ folder: String) -> Bool {
-        guard let range = firstRange(of: folder) else { return false }
+        guard contains(folder), let range = firstRange(of: folder) else { return false }
         guard range.lowerBound > startIndex else { return true }
         let before = self[index(before: range.lowerBound)]
         return !(before.isLetter || before.isNumber || "._-}*".contains(before))

@@ -1,7 +1,9 @@
 import Testing
 
 /// The rules of the house, held against the working copy. CONTRIBUTING.md has them in words.
-@Suite("The rules of the house")
+///
+/// One after the other: each takes a processor for a while, and other tests keep time meanwhile.
+@Suite("The rules of the house", .serialized)
 struct HouseTests {
     private let repository = Repository.onDisk
 
