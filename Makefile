@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 
-# `make run` builds debug: the first build takes about three minutes, release about five.
+# `make run` builds debug, the quicker build: three to four minutes on two processors, the first time.
 # `make run CONFIGURATION=release` runs the optimised program.
 CONFIGURATION ?= debug
 # Passed to `opsd run`: `make run ARGS="-c desk.yaml"`.
