@@ -109,6 +109,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Ledger"], path: "Tests/TestSupport",
             swiftSettings: house),
+        .testTarget(name: "HouseTests", swiftSettings: house),
         .testTarget(
             name: "LedgerTests", dependencies: ["Ledger", "TestSupport", grdb],
             swiftSettings: house),
