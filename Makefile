@@ -34,7 +34,7 @@ build:  ## the optimised program: .build/release/opsd
 	@scripts/dependencies run
 	swift build -c release --product opsd
 
-bench:  ## measure; ONLY=ID,… limits it
+bench: build  ## measure; ONLY=ID,… limits it
 	@scripts/dependencies run bench
 	cd Benchmarks && ONLY='$(ONLY)' swift run -c release bench
 

@@ -85,16 +85,14 @@ final class TransferLoop: @unchecked Sendable {
     // MARK: On the thread
 
     private func run() {
+        // Without memory for a multi handle there is no client: whoever asks is told so.
+        if multi == nil { inbox.withLock { $0.isStopping = true } }
         while takeInbox() {
+            guard let multi else { break }
             var running: Int32 = 0
-            if let multi { curl_multi_perform(multi, &running) }
+            curl_multi_perform(multi, &running)
             readMessages()
-            if let multi {
-                curl_multi_poll(multi, nil, 0, 1_000, nil)
-            } else {
-                failAll("libcurl could not be set up")
-                Thread.sleep(forTimeInterval: 0.01)
-            }
+            curl_multi_poll(multi, nil, 0, 1_000, nil)
         }
         end()
     }

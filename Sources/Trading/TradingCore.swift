@@ -50,13 +50,20 @@ public final class TradingCore: Sendable {
         let reader: JournalReader
         do {
             let stored = (try? await store.appliedSequence()) ?? .none
+            guard stored == .none || JournalReader.isPresent(in: journalDirectory) else {
+                throw StartFailure.recovery(.storeAhead(store: stored, journal: .none))
+            }
             handOver = JournalHandOver(
                 try SQLiteJournal(
                     directory: journalDirectory, options: options.journal,
                     epochAbove: stored.epoch))
             reader = try JournalReader(directory: journalDirectory)
-        } catch {
+        } catch let failure as StartFailure {
+            throw failure
+        } catch let error as JournalError {
             throw .journal(error)
+        } catch {
+            throw .journal(.inputOutput(path: journalDirectory, problem: "\(error)"))
         }
         let recovered: Recovery.Outcome
         do {
@@ -183,7 +190,7 @@ public final class TradingCore: Sendable {
             }
             for order in engine.published.liveOrders() where order.step == .submitting {
                 group.addTask { [execution] in
-                    await execution.lookUp(order.orderID, mayBeOnItsWay: false)
+                    await execution.lookUp(order.orderID)
                 }
             }
             for order in engine.published.liveOrders()
@@ -222,7 +229,7 @@ public final class TradingCore: Sendable {
             group.addTask { [execution] in await execution.cancelAtBroker(orderID) }
         case .lookUp(let orderID):
             group.addTask { [execution] in
-                await execution.lookUp(orderID, mayBeOnItsWay: true)
+                await execution.lookUp(orderID)
             }
         case .follow(let accountID): follow(accountID, following, &group)
         case .dispatch, .sagaEnded, .orderEnded, .accountOpened: break

@@ -20,6 +20,7 @@ import Trading
     private func with(
         _ script: @escaping @Sendable (ScriptedServer.Request) -> ScriptedServer.Action,
         timeout: Duration = .seconds(20),
+        now: @escaping @Sendable () -> Timestamp = Timestamp.now,
         _ body: (AlpacaBroker, ScriptedServer) async throws -> Void
     ) async throws {
         let server = try ScriptedServer(script)
@@ -27,7 +28,8 @@ import Trading
         var configuration = Harness.alpaca(server.url)
         configuration.timeout = timeout
         do {
-            try await body(AlpacaBroker(configuration: configuration, client: client), server)
+            try await body(
+                AlpacaBroker(configuration: configuration, client: client, now: now), server)
         } catch {
             Issue.record(error)
         }
@@ -147,10 +149,12 @@ import Trading
     }
 
     @Test func tooManyRequestsBlocksTheNextCallsWithoutSendingThem() async throws {
-        let reset = Timestamp.now().seconds + 30
-        try await with({ _ in
-            .answer(status: 429, headers: ["X-RateLimit-Reset": String(reset)])
-        }) { broker, server in
+        let now = Timestamp.now()
+        let reset = now.seconds + 30
+        try await with(
+            { _ in .answer(status: 429, headers: ["X-RateLimit-Reset": String(reset)]) },
+            now: { now }
+        ) { broker, server in
             for _ in 0..<2 {
                 guard case .rateLimited(let seconds) = await submitFailure(broker) else {
                     Issue.record("not limited")

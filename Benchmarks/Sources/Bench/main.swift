@@ -19,7 +19,8 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("metrics.scrape", ScrapeBench.run),
 ]
 
-let wanted = ProcessInfo.processInfo.environment["ONLY"]?.split(separator: ",").map(String.init)
+let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""
+let wanted = only.isEmpty ? nil : only.split(separator: ",").map(String.init)
 for name in wanted ?? [] where !benches.contains(where: { $0.id == name }) {
     print("there is no figure '\(name)'; there are: \(benches.map(\.id).joined(separator: ", "))")
     exit(2)

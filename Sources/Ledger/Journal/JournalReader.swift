@@ -14,6 +14,11 @@ public final class JournalReader {
         guard !JournalFile.all(in: directory).isEmpty else { throw .missing(path: directory) }
     }
 
+    /// Whether there is a journal at all.
+    public static func isPresent(in directory: String) -> Bool {
+        !JournalFile.all(in: directory).isEmpty
+    }
+
     /// The key of the digests of this journal's rows.
     public func digestKey() throws(JournalError) -> SipHashKey {
         guard let first = JournalFile.all(in: directory).first else {

@@ -39,7 +39,10 @@ extension TradingState {
             rules: rules, terms: request.terms, referencePrice: request.referencePrice)
         try check.wellFormed()
         try check.allowed()
-        try check.dailyLoss(rules.masterAccount.flatMap { risk[$0]?.value }, now: now)
+        // A sell only ever reduces a position here, and a desk that has lost may always get out.
+        if request.terms.side == .buy {
+            try check.dailyLoss(rules.masterAccount.flatMap { risk[$0]?.value }, now: now)
+        }
         guard liveOrderCounts[request.accountID, default: 0] < rules.maxConcurrentOrders else {
             throw .tooManyOrders(limit: rules.maxConcurrentOrders)
         }

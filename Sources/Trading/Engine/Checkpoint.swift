@@ -16,8 +16,9 @@ public final class Checkpoint: Sendable {
         /// Orders that ended and are in the store: memory may let go of them.
         var evictable: [String] = []
         var failure: StoreError?
-        var waiters: [(sequence: SequenceNumber, continuation: CheckedContinuation<Void, Never>)] =
-            []
+        var waiters:
+            [(sequence: SequenceNumber, continuation: CheckedContinuation<StoreError?, Never>)] =
+                []
         var isStopping = false
     }
 
@@ -66,15 +67,18 @@ public final class Checkpoint: Sendable {
     }
 
     /// Returns once everything up to a sequence number is in the store, so that a query sees it.
-    public func reach(_ sequence: SequenceNumber) async {
-        await withCheckedContinuation { continuation in
-            let isThere = content.withLock { content in
-                if content.applied >= sequence || content.isStopping { return true }
+    /// Throws when the store cannot be written at present.
+    public func reach(_ sequence: SequenceNumber) async throws(StoreError) {
+        let failure = await withCheckedContinuation { continuation in
+            let known: StoreError?? = content.withLock { content in
+                if content.applied >= sequence || content.isStopping { return .some(nil) }
+                if let failure = content.failure { return .some(failure) }
                 content.waiters.append((sequence, continuation))
-                return false
+                return nil
             }
-            if isThere { continuation.resume() }
+            if let known { continuation.resume(returning: known) }
         }
+        if let failure { throw failure }
     }
 
     /// Writes rounds until `stop`; a store that fails is tried again, and nothing is let go of.
@@ -87,7 +91,7 @@ public final class Checkpoint: Sendable {
             defer { content.waiters = [] }
             return content.waiters
         }
-        for waiter in waiters { waiter.continuation.resume() }
+        for waiter in waiters { waiter.continuation.resume(returning: nil) }
     }
 
     /// Has everything written, and ends `run`.
@@ -138,11 +142,14 @@ public final class Checkpoint: Sendable {
     }
 
     private func putBack(_ batches: [CommittedBatch], _ error: StoreError) {
-        content.withLock { content in
+        let waiters = content.withLock { content in
             content.failure = error
             content.batches = batches + content.batches
             content.waitingRows += batches.reduce(0) { $0 + $1.changes.count }
+            defer { content.waiters = [] }
+            return content.waiters
         }
+        for waiter in waiters { waiter.continuation.resume(returning: error) }
     }
 
     private func finish(_ round: CheckpointRound) {
@@ -154,7 +161,7 @@ public final class Checkpoint: Sendable {
             content.waiters.removeAll { $0.sequence <= round.batch.through }
             return reached
         }
-        for waiter in reached { waiter.continuation.resume() }
+        for waiter in reached { waiter.continuation.resume(returning: nil) }
     }
 }
 

@@ -71,7 +71,7 @@ public struct OrderHistory: Sendable {
     private func page<Item: Entity>(
         _ query: RowQuery, limit: Int, offset: Int
     ) async throws(StoreError) -> (Int, [Item]) {
-        await checkpoint.reach(published.head)
+        try await checkpoint.reach(published.head)
         var query = query
         query.limit = limit
         query.offset = offset

@@ -23,7 +23,8 @@ public enum Recovery {
                 """
                 the checkpoint is at entry \(store), ahead of the journal, which ends at \
                 \(journal): entries are missing from the journal. Nothing is written until the \
-                journal's newer files are put back
+                journal's files are put back (or, to begin anew from the broker's word, the \
+                checkpoint is moved away as well)
                 """
             case .journal(let error): error.description
             case .store(let error): error.description

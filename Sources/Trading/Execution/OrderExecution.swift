@@ -22,12 +22,9 @@ struct OrderExecution: Sendable {
     /// Submits until the broker gives its word, or the word is lost.
     func submit(_ orderID: String) async {
         var delay = timing.retryFirst
-        while !Task.isCancelled, let order = engine.published.order(orderID),
-            order.step == .submitting, !order.status.isTerminal
-        {
+        while !Task.isCancelled, let order = submittable(orderID) {
             if order.cancelRequested, order.status == .pending {
-                _ = await cancelUnsent(orderID)
-                return
+                return await cancelUnsent(orderID)
             }
             do throws(BrokerError) {
                 let answer = try await broker.submit(
@@ -35,7 +32,7 @@ struct OrderExecution: Sendable {
                 recordDelay(of: order)
                 return await report(.confirmed(answer), of: orderID)
             } catch {
-                guard let pause = await settle(error, of: orderID, pause: delay) else { return }
+                guard let pause = await settle(error, of: order, pause: delay) else { return }
                 try? await Task.sleep(for: pause)
                 delay = min(delay * 2, timing.retryLast)
             }
@@ -45,20 +42,19 @@ struct OrderExecution: Sendable {
     /// What a failed submission says. Nil when it was the last word for now; otherwise the request
     /// certainly did not arrive and may go out again after a pause.
     private func settle(
-        _ error: BrokerError, of orderID: String, pause: Duration
+        _ error: BrokerError, of order: Order, pause: Duration
     ) async -> Duration? {
         switch error {
         case .rejected(let code, let message):
-            await report(.refused("\(message) (\(code))"), of: orderID)
+            await refuse(order, "\(message) (\(code))")
         case .unauthorized(let message):
-            await report(
-                .refused("the broker refused the credentials: \(message)"), of: orderID)
+            await refuse(order, "the broker refused the credentials: \(message)")
         case .unknown(let problem), .malformed(let problem):
-            await report(.ambiguous(problem), of: orderID)
+            await report(.ambiguous(problem), of: order.orderID)
         case .unavailable(let problem):
             logger.warning(
                 "the broker is out of reach; the order waits",
-                metadata: ["order_id": "\(orderID)", "problem": "\(problem)"])
+                metadata: ["order_id": "\(order.orderID)", "problem": "\(problem)"])
             return pause
         case .rateLimited(let seconds):
             return .seconds(max(1, seconds))
@@ -66,16 +62,31 @@ struct OrderExecution: Sendable {
         return nil
     }
 
+    /// A refusal speaks of the request that it answers. Of an order whose earlier request may still
+    /// be on its way it proves nothing: that one may have taken the very funds that are missing.
+    private func refuse(_ order: Order, _ reason: String) async {
+        if order.status == .unknown, mayBeOnItsWay(order) { return }
+        await report(.refused(reason), of: order.orderID)
+    }
+
+    private func mayBeOnItsWay(_ order: Order) -> Bool {
+        let age = Timestamp.now().microseconds - order.updatedAt.microseconds
+        return age < 0 || .microseconds(age) < timing.settle
+    }
+
+    /// The order, while its fate is open and the broker has not confirmed it.
+    private func submittable(_ orderID: String) -> Order? {
+        guard let order = engine.published.order(orderID), order.step == .submitting,
+            !order.status.isTerminal
+        else { return nil }
+        return order
+    }
+
     /// Asks the broker by the order's id until it answers; an order that is not there is submitted.
-    /// - Parameter mayBeOnItsWay: false after a restart of the core, when any earlier request has
-    ///   long arrived or never will.
-    func lookUp(_ orderID: String, mayBeOnItsWay: Bool) async {
-        let start = ContinuousClock.now
+    func lookUp(_ orderID: String) async {
         var delay = timing.retryFirst
-        while !Task.isCancelled, let order = engine.published.order(orderID),
-            order.step == .submitting, !order.status.isTerminal
-        {
-            do {
+        while !Task.isCancelled, let order = submittable(orderID) {
+            do throws(BrokerError) {
                 if let found = try await broker.order(
                     clientOrderID: orderID, account: order.accountID)
                 {
@@ -86,9 +97,8 @@ struct OrderExecution: Sendable {
                     // An order that only now became unknown has its own look-up; this one goes on
                     // for an order that was unknown before, and still is.
                     if order.status != .unknown { return }
-                } else if !mayBeOnItsWay || ContinuousClock.now - start > timing.settle {
-                    _ = await cancelUnsent(orderID)
-                    return
+                } else if !mayBeOnItsWay(order) {
+                    return await cancelUnsent(orderID)
                 }
             } catch {
                 logger.warning(
@@ -119,11 +129,10 @@ struct OrderExecution: Sendable {
         }
     }
 
-    private func cancelUnsent(_ orderID: String) async -> Bool {
-        let outcome = try? await engine.perform { state, now throws(Refusal) in
+    private func cancelUnsent(_ orderID: String) async {
+        _ = try? await engine.perform { state, now throws(Refusal) in
             try state.cancel(orderID, isWithdrawn: true, at: now, by: "")
         }
-        return outcome == .cancelled
     }
 
     private func report(_ submission: Submission, of orderID: String) async {
