@@ -210,6 +210,38 @@ extension ExactDecimal {
             coefficient: roundsUp ? quotient + direction : quotient, scale: places)
     }
 
+    /// `self · factor / divisor`, rounded half to even once, at the end. The product on the way may
+    /// be longer than any decimal.
+    public func multiplied(
+        by factor: ExactDecimal, dividedBy divisor: ExactDecimal, roundedToPlaces places: Int
+    ) throws(DecimalError) -> ExactDecimal {
+        guard !divisor.isZero else { throw .divisionByZero }
+        let shift = places + Int(divisor.scale) - Int(scale) - Int(factor.scale)
+        let wide = coefficient.magnitude.multipliedFullWidth(by: factor.coefficient.magnitude)
+        var (high, low) = (wide.high, wide.low)
+        var size = divisor.coefficient.magnitude
+        for _ in 0..<max(0, shift) {
+            let carry = low.multipliedFullWidth(by: 10)
+            let (tenfold, overflow) = high.multipliedReportingOverflow(by: 10)
+            let (sum, carried) = tenfold.addingReportingOverflow(carry.high)
+            guard !overflow, !carried else { throw .outOfRange }
+            (high, low) = (sum, carry.low)
+        }
+        for _ in 0..<max(0, -shift) {
+            let (tenfold, overflow) = size.multipliedReportingOverflow(by: 10)
+            guard !overflow else { throw .outOfRange }
+            size = tenfold
+        }
+        guard high < size else { throw .outOfRange }
+        let (quotient, rest) = size.dividingFullWidth((high, low))
+        let roundsUp =
+            rest > size - rest || (rest == size - rest && !quotient.isMultiple(of: 2))
+        guard let rounded = Int128(exactly: quotient), rounded < .max else { throw .outOfRange }
+        let magnitude = roundsUp ? rounded + 1 : rounded
+        let isNegative = (self.isNegative != factor.isNegative) != divisor.isNegative
+        return try ExactDecimal(coefficient: isNegative ? -magnitude : magnitude, scale: places)
+    }
+
     public var negated: ExactDecimal {
         ExactDecimal(unchecked: -coefficient, scale: scale)
     }
