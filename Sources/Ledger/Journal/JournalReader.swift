@@ -8,6 +8,8 @@ public final class JournalReader {
     private var opened: (file: JournalFile, header: JournalHeader, database: DatabaseQueue)?
     /// The last entry that was read, so that the next page need not look its checksum up again.
     private var last: JournalHead?
+    /// Its file: between two files the same sequence number stands for two places in the chain.
+    private var lastPath = ""
 
     public init(directory: String) throws(JournalError) {
         self.directory = directory
@@ -99,7 +101,7 @@ public final class JournalReader {
         _ file: JournalFile, after sequence: SequenceNumber, limit: Int
     ) throws(JournalError) -> (entries: [Entry], end: JournalHead) {
         let (_, header, database) = try open(file)
-        let known = last
+        let known = lastPath == file.path ? last : nil
         var chain = header.start
         do {
             let entries = try database.read { database in
@@ -113,6 +115,7 @@ public final class JournalReader {
                 return try Self.verified(after: &chain, limit: limit, in: file, database)
             }
             last = chain
+            lastPath = file.path
             return (entries, chain)
         } catch {
             throw journalError(error, path: file.path, after: chain.sequence)

@@ -24,6 +24,8 @@ public final class SQLiteJournal: Journal {
     private var path: String
     private var database: DatabaseQueue
     private var bytesInFile: Int
+    /// The first entry that the file in use has or will have.
+    private var firstInFile: SequenceNumber
 
     /// Opens the journal of a directory, or begins one when there is none.
     /// - Parameter epochAbove: a new journal's epoch is one more than this; a journal that exists is
@@ -60,11 +62,12 @@ public final class SQLiteJournal: Journal {
         path = newest.path
         database = try Self.open(newest.path, options)
         bytesInFile = Self.size(of: newest.path)
+        firstInFile = newest.firstSequence
     }
 
     public func append(_ drafts: [EntryDraft]) throws(JournalError) {
         if drafts.isEmpty { return }
-        if bytesInFile >= options.rollAtBytes { try roll() }
+        if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile { try roll() }
         var chain = head
         var rows: [StoredEntry] = []
         rows.reserveCapacity(drafts.count)
@@ -147,6 +150,7 @@ public final class SQLiteJournal: Journal {
         database = try Self.open(next.path, options)
         path = next.path
         bytesInFile = 0
+        firstInFile = next.firstSequence
         head = JournalHead(sequence: head.sequence, checksum: header.checksum)
         reader.release()
         Self.finish(finished.0, finished.1)

@@ -4,17 +4,22 @@
 /// Range: at most 38 significant digits and at most 18 digits after the point. An operation whose
 /// exact result does not fit throws; nothing is ever rounded unless a function says so in its name.
 public struct ExactDecimal: Hashable, Sendable {
-    /// The digits as an integer, with the sign.
-    public let coefficient: Int128
+    /// The halves of the coefficient. Kept apart because an `Int128` inside an enumeration
+    /// (`Value`) makes Swift 6.3 emit, unoptimised, aligned loads from unaligned addresses.
+    private let high: Int64
+    private let low: UInt64
     /// How many of the digits stand after the point: 0 to 18.
     public let scale: UInt8
+
+    /// The digits as an integer, with the sign.
+    @inline(__always)
+    public var coefficient: Int128 { Int128(high) << 64 | Int128(low) }
 
     public static let scaleMax: UInt8 = 18
     public static let zero = ExactDecimal(0)
 
     public init(_ integer: Int) {
-        coefficient = Int128(integer)
-        scale = 0
+        self.init(unchecked: Int128(integer), scale: 0)
     }
 
     /// Throws `outOfRange` when more than 18 digits after the point would be needed.
@@ -38,8 +43,7 @@ public struct ExactDecimal: Hashable, Sendable {
         guard scale <= Int(Self.scaleMax), coefficient.magnitude <= Self.coefficientMax else {
             throw .outOfRange
         }
-        self.coefficient = coefficient
-        self.scale = UInt8(scale)
+        self.init(unchecked: coefficient, scale: UInt8(scale))
     }
 
     private static let coefficientMax: UInt128 = 99_999_999_999_999_999_999_999_999_999_999_999_999
@@ -249,7 +253,8 @@ extension ExactDecimal {
     public var magnitude: ExactDecimal { isNegative ? negated : self }
 
     private init(unchecked coefficient: Int128, scale: UInt8) {
-        self.coefficient = coefficient
+        high = Int64(truncatingIfNeeded: coefficient >> 64)
+        low = UInt64(truncatingIfNeeded: coefficient)
         self.scale = scale
     }
 

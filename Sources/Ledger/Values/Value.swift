@@ -65,10 +65,8 @@ extension Value {
     }
 
     public static func optional(_ text: String?) -> Value { text.map(Value.text) ?? .null }
-    /// Not by `map`: the compiler's unoptimised code for it reads the 128-bit coefficient from an
-    /// address that is not aligned, and stops the process.
     public static func optional(_ number: ExactDecimal?) -> Value {
-        if let number { .decimal(number) } else { .null }
+        number.map(Value.decimal) ?? .null
     }
     public static func optional(_ time: Timestamp?) -> Value { time.map(Value.timestamp) ?? .null }
 
