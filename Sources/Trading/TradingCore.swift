@@ -48,8 +48,14 @@ public final class TradingCore: Sendable {
     ) async throws(StartFailure) -> TradingCore {
         let handOver: JournalHandOver
         let reader: JournalReader
+        // A store that does not answer must not make a new journal begin in an epoch that was used.
+        let stored: SequenceNumber
         do {
-            let stored = (try? await store.appliedSequence()) ?? .none
+            stored = try await store.appliedSequence()
+        } catch {
+            throw .recovery(.store(error))
+        }
+        do {
             handOver = JournalHandOver(
                 try SQLiteJournal(
                     directory: journalDirectory, options: options.journal,
@@ -136,9 +142,15 @@ public final class TradingCore: Sendable {
     /// decides. Returns the order as it stands now.
     public func cancel(_ orderID: String, by actor: String) async throws(EngineError) -> Order {
         let isWithdrawn = engine.orders.withdraw(orderID)
-        return try await engine.perform { state, now throws(Refusal) in
-            _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
-            return try state.knownOrder(orderID)
+        do {
+            return try await engine.perform { state, now throws(Refusal) in
+                _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
+                return try state.knownOrder(orderID)
+            }
+        } catch {
+            // It was not cancelled, so it still has to go out.
+            if isWithdrawn { engine.orders.add(orderID) }
+            throw error
         }
     }
 
@@ -175,6 +187,10 @@ public final class TradingCore: Sendable {
                 group.addTask { [execution] in
                     await execution.lookUp(order.orderID, mayBeOnItsWay: false)
                 }
+            }
+            for order in engine.published.liveOrders()
+            where order.cancelRequested && order.brokerOrderID != nil {
+                group.addTask { [execution] in await execution.cancelAtBroker(order.orderID) }
             }
             for account in Set(engine.published.liveOrders().map(\.accountID)) {
                 follow(account, following, &group)

@@ -82,7 +82,13 @@ struct OrderExecution: Sendable {
                     return await report(.confirmed(found), of: orderID)
                 }
                 if !order.cancelRequested {
-                    return await submit(orderID)
+                    await submit(orderID)
+                    // A lost answer to the first submission asks for a look-up of its own; after a
+                    // later one this look-up goes on.
+                    if order.status == .pending { return }
+                    try? await Task.sleep(for: delay)
+                    delay = min(delay * 2, timing.retryLast)
+                    continue
                 }
                 if !mayBeOnItsWay || ContinuousClock.now - start > timing.settle {
                     _ = await cancelUnsent(orderID)
@@ -124,16 +130,24 @@ struct OrderExecution: Sendable {
         return outcome == .cancelled
     }
 
+    /// Has the broker's word journaled; while the disk is full, tries again. If the core stops first
+    /// the word is not lost: after a restart the order is looked up.
     private func report(_ submission: Submission, of orderID: String) async {
-        do {
-            _ = try await engine.perform { state, now throws(Refusal) in
-                try state.submission(submission, of: orderID, at: now)
+        var delay = timing.retryFirst
+        while true {
+            do throws(EngineError) {
+                _ = try await engine.perform { state, now throws(Refusal) in
+                    try state.submission(submission, of: orderID, at: now)
+                }
+                return
+            } catch {
+                logger.error(
+                    "an answer of the broker was not journaled",
+                    metadata: ["order_id": "\(orderID)", "error": "\(error)"])
+                guard case .journalFull = error, !Task.isCancelled else { return }
             }
-        } catch {
-            // The broker's word is not lost: after a restart the order is looked up.
-            logger.error(
-                "an answer of the broker was not journaled",
-                metadata: ["order_id": "\(orderID)", "error": "\(error)"])
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, timing.retryLast)
         }
     }
 
