@@ -48,8 +48,14 @@ public final class TradingCore: Sendable {
     ) async throws(StartFailure) -> TradingCore {
         let handOver: JournalHandOver
         let reader: JournalReader
+        // A store that does not answer must not make a new journal begin in an epoch that was used.
+        let stored: SequenceNumber
         do {
-            let stored = (try? await store.appliedSequence()) ?? .none
+            stored = try await store.appliedSequence()
+        } catch {
+            throw .recovery(.store(error))
+        }
+        do {
             guard stored == .none || JournalReader.isPresent(in: journalDirectory) else {
                 throw StartFailure.recovery(.storeAhead(store: stored, journal: .none))
             }
@@ -155,6 +161,8 @@ public final class TradingCore: Sendable {
             }
             throw .refused(.notCancelable(orderID: orderID, status: past.status.rawValue))
         } catch {
+            // It was not cancelled, so it still has to go out.
+            if isWithdrawn { engine.orders.add(orderID) }
             throw error
         }
     }
@@ -195,7 +203,7 @@ public final class TradingCore: Sendable {
             }
             for order in engine.published.liveOrders()
             where order.cancelRequested && order.brokerOrderID != nil {
-                carryOut(.cancelAtBroker(orderID: order.orderID), following, &group)
+                group.addTask { [execution] in await execution.cancelAtBroker(order.orderID) }
             }
             for account in Set(engine.published.liveOrders().map(\.accountID)) {
                 follow(account, following, &group)

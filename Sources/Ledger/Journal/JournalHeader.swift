@@ -39,12 +39,16 @@ struct JournalHeader: Equatable {
 
     /// Nil when the header is not one of this format.
     static func read(_ database: Database) throws -> JournalHeader? {
-        guard let row = try GRDB.Row.fetchOne(database, sql: "SELECT * FROM header"),
-            row["format"] as Int? == format,
-            let keyBytes = row["digest_key"] as Data?, let key = SipHashKey(bytes: keyBytes),
-            let sequence = row["previous_sequence"] as Int64?,
-            let checksumBytes = row["previous_checksum"] as Data?,
-            let checksum = Checksum(stored: Array(checksumBytes))
+        let select = """
+            SELECT format, digest_key, previous_sequence, previous_checksum FROM header
+            """
+        guard let row = try GRDB.Row.fetchOne(database, sql: select),
+            (row[0] as DatabaseValue).storedInteger == Int64(format),
+            let keyBytes = (row[1] as DatabaseValue).storedBytes,
+            let key = SipHashKey(bytes: keyBytes),
+            let sequence = (row[2] as DatabaseValue).storedInteger,
+            let checksumBytes = (row[3] as DatabaseValue).storedBytes,
+            let checksum = Checksum(stored: checksumBytes)
         else { return nil }
         return JournalHeader(
             digestKey: key,

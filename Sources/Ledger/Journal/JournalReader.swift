@@ -8,6 +8,8 @@ public final class JournalReader {
     private var opened: (file: JournalFile, header: JournalHeader, database: DatabaseQueue)?
     /// The last entry that was read, so that the next page need not look its checksum up again.
     private var last: JournalHead?
+    /// Its file: between two files the same sequence number stands for two places in the chain.
+    private var lastPath = ""
 
     public init(directory: String) throws(JournalError) {
         self.directory = directory
@@ -28,7 +30,8 @@ public final class JournalReader {
     }
 
     /// The entries after a sequence number, oldest first, at most `limit` of them. Fewer, or none,
-    /// only when the journal has no more. Throws `damaged`, naming the last whole entry, as soon as
+    /// only when the journal has no more. Throws `damaged` when the files that held the next entries
+    /// are gone, and, naming the last whole entry, as soon as
     /// a byte of an entry is not what was written: nothing damaged is ever returned or passed over.
     public func entries(
         after sequence: SequenceNumber, limit: Int
@@ -37,6 +40,7 @@ public final class JournalReader {
         let files = JournalFile.all(in: directory)
         var index = max(0, (files.firstIndex { $0.firstSequence > sequence } ?? files.count) - 1)
         var position = sequence
+        if index == 0, let oldest = files.first { try expect(oldest, toReachBackTo: sequence) }
         while index < files.count {
             let page = try read(files[index], after: position, limit: limit - found.count)
             found += page.entries
@@ -82,6 +86,14 @@ public final class JournalReader {
                     file: file.path, after: last?.sequence ?? .none,
                     problem: "the header is missing or of another format")
             }
+            guard header.previous.sequence.next == file.firstSequence else {
+                throw JournalError.damaged(
+                    file: file.path, after: last?.sequence ?? .none,
+                    problem: """
+                        the file begins with entry \(header.previous.sequence.next), which is not \
+                        what its name says
+                        """)
+            }
             opened = (file, header, database)
             return (file, header, database)
         } catch {
@@ -94,7 +106,7 @@ public final class JournalReader {
         _ file: JournalFile, after sequence: SequenceNumber, limit: Int
     ) throws(JournalError) -> (entries: [Entry], end: JournalHead) {
         let (_, header, database) = try open(file)
-        let known = last
+        let known = lastPath == file.path ? last : nil
         var chain = header.start
         do {
             let entries = try database.read { database in
@@ -108,6 +120,7 @@ public final class JournalReader {
                 return try Self.verified(after: &chain, limit: limit, in: file, database)
             }
             last = chain
+            lastPath = file.path
             return (entries, chain)
         } catch {
             throw journalError(error, path: file.path, after: chain.sequence)
@@ -126,9 +139,9 @@ public final class JournalReader {
                 WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1
                 """, arguments: [sequence.rawValue])
         guard let row else { return header.start }
-        let found = SequenceNumber(rawValue: Int64.fromDatabaseValue(row[0]) ?? -1)
-        let bytes = Array(Data.fromDatabaseValue(row[1]) ?? Data())
-        guard let checksum = Checksum(stored: bytes) else {
+        let found = SequenceNumber(rawValue: (row[0] as DatabaseValue).storedInteger ?? -1)
+        let bytes = (row[1] as DatabaseValue).storedBytes
+        guard let checksum = bytes.flatMap(Checksum.init(stored:)) else {
             throw JournalError.damaged(
                 file: file.path, after: SequenceNumber(rawValue: found.rawValue - 1),
                 problem: "the checksum of entry \(found) is not 32 bytes long")
@@ -151,7 +164,41 @@ public final class JournalReader {
             entries.append(entry)
             chain = JournalHead(sequence: entry.sequence, checksum: entry.checksum)
         }
+        if entries.count < limit { try expectEnd(at: chain, in: file, database) }
         return entries
+    }
+
+    /// A search can miss a row whose number is damaged. The last row is found without a search, so
+    /// it tells whether the entries really end here.
+    private static func expectEnd(
+        at chain: JournalHead, in file: JournalFile, _ database: Database
+    ) throws {
+        let last = try Int64.fetchOne(
+            database, sql: "SELECT sequence FROM entries ORDER BY sequence DESC LIMIT 1")
+        guard let last, last != chain.sequence.rawValue else { return }
+        throw JournalError.damaged(
+            file: file.path, after: chain.sequence,
+            problem: "entry \(last) stands where \(chain.sequence.next) should")
+    }
+
+    /// Older files may have been deleted when a snapshot covers them; who reads from further back
+    /// must not take what is left for everything.
+    private func expect(
+        _ oldest: JournalFile, toReachBackTo sequence: SequenceNumber
+    ) throws(JournalError) {
+        let previous = try open(oldest).header.previous
+        guard previous.sequence > sequence, previous.checksum != .origin else { return }
+        throw .damaged(
+            file: oldest.path, after: sequence,
+            problem: """
+                the entries after \(sequence) up to \(previous.sequence) are gone with the files \
+                before this one
+                """)
+    }
+
+    /// Closes the file that was read last.
+    func release() {
+        opened = nil
     }
 
     private func expect(

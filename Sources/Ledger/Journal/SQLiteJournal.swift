@@ -24,6 +24,8 @@ public final class SQLiteJournal: Journal {
     private var path: String
     private var database: DatabaseQueue
     private var bytesInFile: Int
+    /// The first entry that the file in use has or will have.
+    private var firstInFile: SequenceNumber
 
     /// Opens the journal of a directory, or begins one when there is none.
     /// - Parameter epochAbove: a new journal's epoch is one more than this; a journal that exists is
@@ -50,6 +52,7 @@ public final class SQLiteJournal: Journal {
             try JournalFile.begin(
                 in: directory, JournalHeader(digestKey: .random(), previous: origin))
         }
+        Self.finishOlderFiles(in: directory)
         reader = try JournalReader(directory: directory)
         digestKey = try reader.digestKey()
         head = try reader.head()
@@ -59,11 +62,12 @@ public final class SQLiteJournal: Journal {
         path = newest.path
         database = try Self.open(newest.path, options)
         bytesInFile = Self.size(of: newest.path)
+        firstInFile = newest.firstSequence
     }
 
     public func append(_ drafts: [EntryDraft]) throws(JournalError) {
         if drafts.isEmpty { return }
-        if bytesInFile >= options.rollAtBytes { try roll() }
+        if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile { try roll() }
         var chain = head
         var rows: [StoredEntry] = []
         rows.reserveCapacity(drafts.count)
@@ -138,26 +142,42 @@ public final class SQLiteJournal: Journal {
         return (attributes?[.size] as? NSNumber)?.intValue ?? 0
     }
 
-    /// Closes the file in use (its write-ahead log folded in, read-only from now on) and begins the
-    /// next one.
+    /// Begins the next file and finishes the one in use.
     private func roll() throws(JournalError) {
-        let finished = path
         let header = JournalHeader(digestKey: digestKey, previous: head)
         let next = try JournalFile.begin(in: directory, header)
-        do {
-            try database.writeWithoutTransaction { database in
-                try database.execute(
-                    sql: "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
-            }
-            try database.close()
-            try FileManager.default.setAttributes(
-                [.posixPermissions: 0o400], ofItemAtPath: finished)
-        } catch {
-            throw journalError(error, path: finished, after: head.sequence)
-        }
+        let finished = (database, path)
         database = try Self.open(next.path, options)
         path = next.path
         bytesInFile = 0
+        firstInFile = next.firstSequence
         head = JournalHead(sequence: head.sequence, checksum: header.checksum)
+        reader.release()
+        Self.finish(finished.0, finished.1)
+    }
+
+    /// Folds the write-ahead log of a file in and makes the file read-only. What fails here may fail
+    /// (a reader that has the file open is enough): every entry is durable in the log too, and the
+    /// next opening of the journal tries again.
+    private static func finish(_ database: DatabaseQueue, _ path: String) {
+        try? database.writeWithoutTransaction { database in
+            try database.execute(
+                sql: "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
+            try FileManager.default.setAttributes([.posixPermissions: 0o400], ofItemAtPath: path)
+        }
+        try? database.close()
+    }
+
+    /// Finishes the files that were rolled away from while a reader had them open, or right before a
+    /// crash.
+    private static func finishOlderFiles(in directory: String) {
+        for file in JournalFile.all(in: directory).dropLast() {
+            let attributes = try? FileManager.default.attributesOfItem(atPath: file.path)
+            let mode = (attributes?[.posixPermissions] as? NSNumber)?.intValue ?? 0
+            guard mode & 0o200 != 0, let database = try? DatabaseQueue(path: file.path) else {
+                continue
+            }
+            finish(database, file.path)
+        }
     }
 }

@@ -18,10 +18,10 @@ struct StoredEntry {
     /// Columns in the order sequence, time, body, checksum. What has another type than it was
     /// written with becomes something that the checksum will not match.
     init(_ row: GRDB.Row) {
-        sequence = SequenceNumber(rawValue: Int64.fromDatabaseValue(row[0]) ?? -1)
-        time = Timestamp(microseconds: Int64.fromDatabaseValue(row[1]) ?? -1)
-        body = Array(Data.fromDatabaseValue(row[2]) ?? Data())
-        checksum = Checksum(bytes: Array(Data.fromDatabaseValue(row[3]) ?? Data()))
+        sequence = SequenceNumber(rawValue: (row[0] as DatabaseValue).storedInteger ?? -1)
+        time = Timestamp(microseconds: (row[1] as DatabaseValue).storedInteger ?? -1)
+        body = (row[2] as DatabaseValue).storedBytes ?? []
+        checksum = Checksum(bytes: (row[3] as DatabaseValue).storedBytes ?? [])
     }
 
     /// The entry, when it follows `chain` and every byte is what was written.
@@ -41,5 +41,17 @@ struct StoredEntry {
         } catch {
             throw damaged("entry \(sequence): \(error)")
         }
+    }
+}
+
+/// Columns as they are stored, without SQLite's conversions: a blob that has turned into a text is
+/// damage, although its bytes may be the same.
+extension DatabaseValue {
+    var storedInteger: Int64? {
+        if case .int64(let number) = storage { number } else { nil }
+    }
+
+    var storedBytes: [UInt8]? {
+        if case .blob(let data) = storage { Array(data) } else { nil }
     }
 }

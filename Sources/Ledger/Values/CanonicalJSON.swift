@@ -3,6 +3,15 @@
 public struct CanonicalJSON: Hashable, Sendable {
     public let text: String
 
+    /// By bytes: Swift's strings are equal when they look alike.
+    public static func == (left: CanonicalJSON, right: CanonicalJSON) -> Bool {
+        left.text.utf8.elementsEqual(right.text.utf8)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(bytesOf: text)
+    }
+
     /// Throws when the text is not JSON, repeats a key, nests deeper than 64, holds a NUL, or has a
     /// number beyond the range of `ExactDecimal`.
     public init(parsing text: String) throws(JSONError) {
@@ -108,7 +117,7 @@ private struct CanonicalJSONParser {
 
     private func object(_ parser: inout CanonicalJSONParser) throws(JSONError) -> String {
         var members: [(key: String, value: String)] = []
-        var seen: Set<String> = []
+        var seen: Set<[UInt8]> = []
         if parser.take("}") { return "{}" }
         repeat {
             parser.skipWhiteSpace()
@@ -116,7 +125,9 @@ private struct CanonicalJSONParser {
                 parser.bytes[parser.position] == UInt8(ascii: "\"")
             else { throw parser.problem("a key in quotes should be here") }
             let key = try parser.string()
-            guard seen.insert(key).inserted else { throw parser.problem("the key is repeated") }
+            guard seen.insert(Array(key.utf8)).inserted else {
+                throw parser.problem("the key is repeated")
+            }
             guard parser.take(":") else { throw parser.problem("':' should be here") }
             members.append((key, try parser.value()))
         } while parser.take(",")
@@ -227,6 +238,8 @@ private struct CanonicalJSONParser {
 
     private mutating func hexadecimal() throws(JSONError) -> UInt32 {
         guard position + 4 <= bytes.count,
+            // Swift's own reader of numbers would take a sign.
+            bytes[position] != UInt8(ascii: "+"), bytes[position] != UInt8(ascii: "-"),
             let code = UInt32(
                 String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
         else { throw problem("four hexadecimal digits should be here") }

@@ -4,14 +4,15 @@
 /// Range: at most 38 significant digits and at most 18 digits after the point. An operation whose
 /// exact result does not fit throws; nothing is ever rounded unless a function says so in its name.
 public struct ExactDecimal: Hashable, Sendable {
-    /// The two halves of the coefficient. They are kept apart because a stored `Int128` would ask for
-    /// an alignment of sixteen bytes in everything that holds a decimal.
+    /// The halves of the coefficient. Kept apart because an `Int128` inside an enumeration
+    /// (`Value`) makes Swift 6.3 emit, unoptimised, aligned loads from unaligned addresses.
     private let high: Int64
     private let low: UInt64
     /// How many of the digits stand after the point: 0 to 18.
     public let scale: UInt8
 
     /// The digits as an integer, with the sign.
+    @inline(__always)
     public var coefficient: Int128 { Int128(high) << 64 | Int128(low) }
 
     public static let scaleMax: UInt8 = 18
@@ -211,6 +212,38 @@ extension ExactDecimal {
         let direction: Int128 = (coefficient < 0) == (divisor.coefficient < 0) ? 1 : -1
         return try ExactDecimal(
             coefficient: roundsUp ? quotient + direction : quotient, scale: places)
+    }
+
+    /// `self · factor / divisor`, rounded half to even once, at the end. The product on the way may
+    /// be longer than any decimal.
+    public func multiplied(
+        by factor: ExactDecimal, dividedBy divisor: ExactDecimal, roundedToPlaces places: Int
+    ) throws(DecimalError) -> ExactDecimal {
+        guard !divisor.isZero else { throw .divisionByZero }
+        let shift = places + Int(divisor.scale) - Int(scale) - Int(factor.scale)
+        let wide = coefficient.magnitude.multipliedFullWidth(by: factor.coefficient.magnitude)
+        var (high, low) = (wide.high, wide.low)
+        var size = divisor.coefficient.magnitude
+        for _ in 0..<max(0, shift) {
+            let carry = low.multipliedFullWidth(by: 10)
+            let (tenfold, overflow) = high.multipliedReportingOverflow(by: 10)
+            let (sum, carried) = tenfold.addingReportingOverflow(carry.high)
+            guard !overflow, !carried else { throw .outOfRange }
+            (high, low) = (sum, carry.low)
+        }
+        for _ in 0..<max(0, -shift) {
+            let (tenfold, overflow) = size.multipliedReportingOverflow(by: 10)
+            guard !overflow else { throw .outOfRange }
+            size = tenfold
+        }
+        guard high < size else { throw .outOfRange }
+        let (quotient, rest) = size.dividingFullWidth((high, low))
+        let roundsUp =
+            rest > size - rest || (rest == size - rest && !quotient.isMultiple(of: 2))
+        guard let rounded = Int128(exactly: quotient), rounded < .max else { throw .outOfRange }
+        let magnitude = roundsUp ? rounded + 1 : rounded
+        let isNegative = (self.isNegative != factor.isNegative) != divisor.isNegative
+        return try ExactDecimal(coefficient: isNegative ? -magnitude : magnitude, scale: places)
     }
 
     public var negated: ExactDecimal {

@@ -39,7 +39,9 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
     /// `2026-11-21T09:30:00.25Z`.
     public var description: String {
         let days = Calendar.floorDivide(microseconds, Calendar.microsecondsPerDay)
-        var rest = microseconds - days * Calendar.microsecondsPerDay
+        // Not `microseconds - days * …`, which overflows for the first day that there is.
+        var rest = microseconds % Calendar.microsecondsPerDay
+        if rest < 0 { rest += Calendar.microsecondsPerDay }
         let (year, month, day) = Calendar.date(ofDay: days)
         let fraction = rest % 1_000_000
         rest /= 1_000_000

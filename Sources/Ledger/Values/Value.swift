@@ -1,5 +1,7 @@
-/// One field of a row.
-public enum Value: Hashable, Sendable {
+/// One field of a row. Equal means: the same canonical bytes. So texts are compared by their bytes
+/// and not, as Swift's strings are, by how they look: two spellings of one accented letter are two
+/// keys in every store.
+public enum Value: Sendable {
     case null
     case text(String)
     case integer(Int64)
@@ -11,6 +13,41 @@ public enum Value: Hashable, Sendable {
 
 public enum FieldType: String, Sendable, Hashable, CaseIterable {
     case text, integer, decimal, timestamp, boolean, json
+}
+
+extension Value: Hashable {
+    public static func == (left: Value, right: Value) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.text(let left), .text(let right)): left.utf8.elementsEqual(right.utf8)
+        case (.integer(let left), .integer(let right)): left == right
+        case (.decimal(let left), .decimal(let right)): left == right
+        case (.timestamp(let left), .timestamp(let right)): left == right
+        case (.boolean(let left), .boolean(let right)): left == right
+        case (.json(let left), .json(let right)): left == right
+        default: false
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .text(let text): hasher.combine(bytesOf: text)
+        case .integer(let number): hasher.combine(number)
+        case .decimal(let number): hasher.combine(number)
+        case .timestamp(let time): hasher.combine(time)
+        case .boolean(let flag): hasher.combine(flag)
+        case .json(let json): hasher.combine(json)
+        }
+    }
+}
+
+extension Hasher {
+    mutating func combine(bytesOf text: String) {
+        var copy = text
+        copy.withUTF8 { combine(bytes: UnsafeRawBufferPointer($0)) }
+        combine(0xFF as UInt8)
+    }
 }
 
 extension Value {

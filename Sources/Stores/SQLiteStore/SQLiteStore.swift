@@ -23,6 +23,7 @@ public final class SQLiteStore: RowStore {
             configuration.prepareDatabase { database in
                 // 8 MiB of page cache a connection.
                 try database.execute(sql: "PRAGMA cache_size = -8192")
+                database.add(collation: StoreTable.decimalOrder)
             }
             let database = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
@@ -42,13 +43,14 @@ public final class SQLiteStore: RowStore {
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
         let tables = tables
+        let path = path
         do {
             try await database.write { database in
                 guard batch.through > (try StampTables.appliedSequence(database)) else { return }
                 for change in batch.changes {
                     guard let table = tables[change.key.dataset] else {
                         throw StoreError.refused(
-                            store: database.description,
+                            store: path,
                             problem: "no dataset '\(change.key.dataset)' is known")
                     }
                     try table.apply(change, to: database)
@@ -107,7 +109,8 @@ private func storeError(_ error: any Error, store: String) -> StoreError {
         let problem = error.message ?? "\(error)"
         switch error.resultCode {
         case .SQLITE_CORRUPT, .SQLITE_NOTADB: return .damaged(store: store, problem: problem)
-        case .SQLITE_ERROR, .SQLITE_MISMATCH: return .refused(store: store, problem: problem)
+        case .SQLITE_ERROR, .SQLITE_MISMATCH, .SQLITE_MISUSE, .SQLITE_CONSTRAINT:
+            return .refused(store: store, problem: problem)
         default: return .unavailable(store: store, problem: problem)
         }
     default: return .unavailable(store: store, problem: "\(error)")

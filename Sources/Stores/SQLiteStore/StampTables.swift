@@ -14,8 +14,12 @@ enum StampTables {
     ]
 
     static func appliedSequence(_ database: Database) throws -> SequenceNumber {
-        let raw = try Int64.fetchOne(database, sql: "SELECT sequence FROM opsd_applied")
-        return raw.map(SequenceNumber.init(rawValue:)) ?? .none
+        let select = "SELECT sequence FROM opsd_applied"
+        guard let row = try GRDB.Row.fetchOne(database, sql: select) else { return .none }
+        guard case .int64(let sequence) = (row[0] as DatabaseValue).storage else {
+            throw StoreError.damaged(store: "opsd_applied", problem: "sequence is no integer")
+        }
+        return SequenceNumber(rawValue: sequence)
     }
 
     static func write(
@@ -35,14 +39,23 @@ enum StampTables {
     }
 
     static func digests(_ database: Database) throws -> [DigestStamp] {
-        let cursor = try GRDB.Row.fetchCursor(database, sql: "SELECT * FROM opsd_digests")
+        let cursor = try GRDB.Row.fetchCursor(
+            database, sql: "SELECT dataset, account, sum, count FROM opsd_digests")
         var stamps: [DigestStamp] = []
         while let row = try cursor.next() {
-            let sum = (row["sum"] as Data).reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
+            guard case .string(let dataset) = (row[0] as DatabaseValue).storage,
+                case .string(let account) = (row[1] as DatabaseValue).storage,
+                case .blob(let sum) = (row[2] as DatabaseValue).storage, sum.count == 16,
+                case .int64(let count) = (row[3] as DatabaseValue).storage
+            else {
+                throw StoreError.damaged(
+                    store: "opsd_digests", problem: "the row \(row) is not a digest")
+            }
             stamps.append(
                 DigestStamp(
-                    scope: DigestScope(dataset: row["dataset"], account: row["account"]),
-                    digest: Digest(sum: sum, count: row["count"])))
+                    scope: DigestScope(dataset: dataset, account: account),
+                    digest: Digest(
+                        sum: sum.reduce(UInt128(0)) { $0 << 8 | UInt128($1) }, count: count)))
         }
         return stamps
     }

@@ -66,6 +66,13 @@ struct StoreTable: Sendable {
             try statement.execute(arguments: StatementArguments(change.key.values.map(\.stored)))
             return
         }
+        guard row.values.count == schema.fields.count else {
+            throw StoreError.refused(
+                store: schema.dataset,
+                problem: """
+                    a row has \(row.values.count) values where \(schema.fields.count) are declared
+                    """)
+        }
         let statement = try database.cachedStatement(sql: upsert)
         var arguments = row.values.map(\.stored)
         arguments.append(change.sequence.rawValue.databaseValue)
@@ -92,13 +99,19 @@ struct StoreTable: Sendable {
         var values: [Value] = []
         values.reserveCapacity(schema.fields.count)
         for (index, field) in schema.fields.enumerated() {
-            guard let value = Value(stored: row[index], as: field.type) else {
+            let stored: DatabaseValue = row[index]
+            guard let value = Value(stored: stored, as: field.type),
+                field.isOptional || value != .null
+            else {
                 throw StoreError.damaged(
                     store: schema.dataset, problem: "\(field.name) is no \(field.type.rawValue)")
             }
             values.append(value)
         }
-        let sequence = Int64.fromDatabaseValue(row[schema.fields.count]) ?? 0
+        guard case .int64(let sequence) = (row[schema.fields.count] as DatabaseValue).storage else {
+            throw StoreError.damaged(
+                store: schema.dataset, problem: "opsd_sequence is no integer")
+        }
         return StampedRow(
             row: Ledger.Row(dataset: schema.dataset, values: values),
             sequence: SequenceNumber(rawValue: sequence))
@@ -112,7 +125,7 @@ struct StoreTable: Sendable {
         if let wanted = query.order {
             let direction = wanted.descending ? " DESC" : ""
             order = order.map { $0 + direction }
-            order.insert(try column(wanted.field) + direction, at: 0)
+            order.insert(try comparable(wanted.field) + direction, at: 0)
         }
         let sql = """
             SELECT \(columns) FROM \(name)\(condition) ORDER BY \(order.joined(separator: ", ")) \
@@ -136,12 +149,14 @@ struct StoreTable: Sendable {
         var arguments: [any DatabaseValueConvertible] = []
         for (field, values) in query.matching {
             let marks = Array(repeating: "?", count: values.count).joined(separator: ", ")
-            terms.append("\(try column(field)) IN (\(marks))")
+            let column = try column(field)
+            let orNull = values.contains(.null) ? " OR \(column) IS NULL" : ""
+            terms.append("(\(column) IN (\(marks))\(orNull))")
             arguments += values.map(\.stored)
         }
         for field in query.present { terms.append("\(try column(field)) IS NOT NULL") }
         if let range = query.range {
-            let column = try column(range.field)
+            let column = try comparable(range.field)
             if let from = range.from {
                 terms.append("\(column) >= ?")
                 arguments.append(from.stored)
@@ -152,6 +167,22 @@ struct StoreTable: Sendable {
             }
         }
         return (terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND "), arguments)
+    }
+
+    /// Decimals are texts, so that none is rounded; ordered as texts, 10 would stand before 9.
+    static let decimalOrder = DatabaseCollation("opsd_decimal") { left, right in
+        guard let left = ExactDecimal(left), let right = ExactDecimal(right) else {
+            return left.utf8.lexicographicallyPrecedes(right.utf8)
+                ? .orderedAscending : left == right ? .orderedSame : .orderedDescending
+        }
+        return left < right ? .orderedAscending : left == right ? .orderedSame : .orderedDescending
+    }
+
+    /// A column as it is compared with others by size.
+    private func comparable(_ field: String) throws(StoreError) -> String {
+        let name = try column(field)
+        let isDecimal = schema.fields.contains { $0.name == field && $0.type == .decimal }
+        return isDecimal ? name + " COLLATE opsd_decimal" : name
     }
 
     private func column(_ field: String) throws(StoreError) -> String {
@@ -175,35 +206,24 @@ extension Value {
         }
     }
 
-    /// Nil when the column does not hold this type.
-    init?(stored: (any DatabaseValueConvertible)?, as type: FieldType) {
-        let stored = stored?.databaseValue ?? .null
-        if stored.isNull {
-            self = .null
-            return
-        }
-        switch type {
-        case .text:
-            guard let text = String.fromDatabaseValue(stored) else { return nil }
-            self = .text(text)
-        case .integer:
-            guard let number = Int64.fromDatabaseValue(stored) else { return nil }
-            self = .integer(number)
-        case .decimal:
-            guard let text = String.fromDatabaseValue(stored), let number = ExactDecimal(text)
-            else { return nil }
+    /// Nil when the column does not hold this type as this store writes it: SQLite lets any column
+    /// hold anything, and would convert it silently.
+    init?(stored: DatabaseValue, as type: FieldType) {
+        switch (type, stored.storage) {
+        case (_, .null): self = .null
+        case (.text, .string(let text)): self = .text(text)
+        case (.integer, .int64(let number)): self = .integer(number)
+        case (.decimal, .string(let text)):
+            guard let number = ExactDecimal(text) else { return nil }
             self = .decimal(number)
-        case .timestamp:
-            guard let time = Int64.fromDatabaseValue(stored) else { return nil }
-            self = .timestamp(Timestamp(microseconds: time))
-        case .boolean:
-            guard let flag = Bool.fromDatabaseValue(stored) else { return nil }
-            self = .boolean(flag)
-        case .json:
-            guard let text = String.fromDatabaseValue(stored),
-                let json = try? CanonicalJSON(parsing: text)
-            else { return nil }
+        case (.timestamp, .int64(let time)): self = .timestamp(Timestamp(microseconds: time))
+        case (.boolean, .int64(let flag)):
+            guard flag == 0 || flag == 1 else { return nil }
+            self = .boolean(flag == 1)
+        case (.json, .string(let text)):
+            guard let json = try? CanonicalJSON(parsing: text) else { return nil }
             self = .json(json)
+        default: return nil
         }
     }
 }

@@ -39,8 +39,10 @@ extension TradingState {
         for held in snapshot.positions {
             var position = Position(accountID: accountID, symbol: held.symbol, updatedAt: now)
             position.quantity = held.quantity
+            // The broker's average may be long; what it rounded, nine digits of a cost do not blur.
             position.cost = try exactly { () throws(DecimalError) in
-                try held.quantity.multiplied(by: held.averageEntryPrice)
+                try held.quantity.multiplied(
+                    by: held.averageEntryPrice, dividedBy: ExactDecimal(1), roundedToPlaces: 9)
             }
             put(position)
         }

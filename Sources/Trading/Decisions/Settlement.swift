@@ -43,35 +43,11 @@ extension TradingState {
         var position =
             positions[order.accountID]?[order.terms.symbol]?.value
             ?? Position(accountID: order.accountID, symbol: order.terms.symbol, updatedAt: now)
-        if sign {
-            position.quantity = try position.quantity.adding(quantity)
-            position.cost = try position.cost.adding(amount)
-        } else {
-            let profit = try sell(quantity, for: amount, from: &position)
-            try realise(profit, of: order.accountID, at: now)
-        }
+        let profit = try position.take(sign ? quantity : quantity.negated, at: fill.price)
+        if let profit { try realise(profit, of: order.accountID, at: now) }
         position.updatedAt = now
         put(position)
         append(Deal(fill: fill, order: order, quantity: quantity, amount: amount))
-    }
-
-    /// Takes the average cost of what is sold out of the position. The quotient is rounded to nine
-    /// digits, but nothing is lost: what is taken out here is what the profit is reckoned against,
-    /// and the last share takes all the rest.
-    private func sell(
-        _ quantity: ExactDecimal, for amount: ExactDecimal, from position: inout Position
-    ) throws(DecimalError) -> ExactDecimal {
-        let left = try position.quantity.subtracting(quantity)
-        let cost =
-            left.isZero
-            ? position.cost
-            : try position.cost.multiplied(by: quantity)
-                .divided(by: position.quantity, roundedToPlaces: 9)
-        let profit = try amount.subtracting(cost)
-        position.quantity = left
-        position.cost = try position.cost.subtracting(cost)
-        position.realizedProfit = try position.realizedProfit.adding(profit)
-        return profit
     }
 
     private mutating func realise(
@@ -89,5 +65,37 @@ extension TradingState {
         day.realizedProfit = try day.realizedProfit.adding(profit)
         day.updatedAt = now
         put(day)
+    }
+}
+
+extension Position {
+    /// Adds shares (or takes them away, when negative) at a price, by the average cost method. What
+    /// closes a part of the position realises a profit or a loss, which is returned; the rest opens.
+    ///
+    /// The average is rounded to nine digits, but nothing is lost: what is taken out of the cost is
+    /// what the profit is reckoned against, and the last share takes all the rest. A position that
+    /// is short has a negative cost: what its sale brought.
+    mutating func take(
+        _ change: ExactDecimal, at price: ExactDecimal
+    ) throws(DecimalError) -> ExactDecimal? {
+        let closes = !quantity.isZero && quantity.isNegative != change.isNegative
+        guard closes else {
+            cost = try cost.adding(change.multiplied(by: price))
+            quantity = try quantity.adding(change)
+            return nil
+        }
+        let closing =
+            change.magnitude < quantity.magnitude ? change : quantity.negated
+        let part =
+            closing.magnitude == quantity.magnitude
+            ? cost
+            : try cost.multiplied(
+                by: closing.magnitude, dividedBy: quantity.magnitude, roundedToPlaces: 9)
+        let profit = try closing.multiplied(by: price).negated.subtracting(part)
+        let opening = try change.subtracting(closing)
+        quantity = try quantity.adding(change)
+        cost = try cost.subtracting(part).adding(opening.multiplied(by: price))
+        realizedProfit = try realizedProfit.adding(profit)
+        return profit
     }
 }

@@ -82,7 +82,12 @@ public final class Checkpoint: Sendable {
     }
 
     /// Writes rounds until `stop`; a store that fails is tried again, and nothing is let go of.
+    /// Cancellation does not end it: until `stop` there may be more to write, and someone waiting.
     public func run() async {
+        await Task { await self.work() }.value
+    }
+
+    private func work() async {
         for await _ in wake {
             while await round() {}
             if content.withLock({ $0.isStopping }) { break }
@@ -110,16 +115,7 @@ public final class Checkpoint: Sendable {
         let batches = takeBatches()
         let round = CheckpointRound(batches)
         do throws(StoreError) {
-            // A task of its own, so that the last round at the end is not cancelled with the rest.
-            let store = store
-            let writing = Task { () -> Result<Void, StoreError> in
-                do throws(StoreError) {
-                    return .success(try await store.apply(round.batch))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            try await writing.value.get()
+            try await store.apply(round.batch)
         } catch {
             logger.error("the checkpoint was not written", metadata: ["error": "\(error)"])
             putBack(batches, error)

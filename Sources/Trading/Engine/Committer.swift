@@ -55,9 +55,11 @@ final class Committer: @unchecked Sendable {
         thread.start()
     }
 
+    /// Closes the journal, so that who waits for the stop can open it. No flush is under way.
     func stop() {
         condition.withLock {
             isStopped = true
+            journal = nil
             condition.broadcast()
         }
     }

@@ -6,10 +6,12 @@ internal import Synchronization
 /// was never sent, or taken by a worker. It is held for an append or a removal.
 public final class OrderQueue: Sendable {
     private struct Content {
-        var waiting: [String] = []
+        var waiting: [(orderID: String, ticket: Int)] = []
         var first = 0
-        var withdrawn: Set<String> = []
-        var present: Set<String> = []
+        /// The ticket under which each waiting order stands; an older ticket is of an order that was
+        /// withdrawn and came back.
+        var present: [String: Int] = [:]
+        var lastTicket = 0
         var workers: [CheckedContinuation<String?, Never>] = []
         var isClosed = false
     }
@@ -27,8 +29,10 @@ public final class OrderQueue: Sendable {
     public func add(_ orderID: String) {
         let worker: CheckedContinuation<String?, Never>? = content.withLock { content in
             if let worker = content.workers.popLast() { return worker }
-            guard content.present.insert(orderID).inserted else { return nil }
-            content.waiting.append(orderID)
+            if content.present[orderID] != nil { return nil }
+            content.lastTicket += 1
+            content.present[orderID] = content.lastTicket
+            content.waiting.append((orderID, content.lastTicket))
             return nil
         }
         worker?.resume(returning: orderID)
@@ -50,9 +54,7 @@ public final class OrderQueue: Sendable {
     /// True when the order was still waiting, and now never goes out.
     public func withdraw(_ orderID: String) -> Bool {
         content.withLock { content in
-            guard content.present.remove(orderID) != nil else { return false }
-            content.withdrawn.insert(orderID)
-            return true
+            content.present.removeValue(forKey: orderID) != nil
         }
     }
 
@@ -68,14 +70,14 @@ public final class OrderQueue: Sendable {
 
     private static func pop(_ content: inout Content) -> String? {
         while content.first < content.waiting.count {
-            let orderID = content.waiting[content.first]
+            let (orderID, ticket) = content.waiting[content.first]
             content.first += 1
             if content.first > 1_024, content.first * 2 > content.waiting.count {
                 content.waiting.removeFirst(content.first)
                 content.first = 0
             }
-            if content.withdrawn.remove(orderID) == nil {
-                content.present.remove(orderID)
+            if content.present[orderID] == ticket {
+                content.present[orderID] = nil
                 return orderID
             }
         }

@@ -49,7 +49,10 @@ public enum Recovery {
             var state = TradingState(
                 rules: rules, digestKey: try journal.digestKey(), sequence: stored)
             try await load(store, into: &state)
-            let checkpoint = Checkpoint(store: store, applied: stored)
+            // Where nothing follows what is stored, the store has all there is, although a new
+            // journal's head (an epoch's entry 0) has a higher number.
+            let isCurrent = try journal.entries(after: stored, limit: 1).isEmpty
+            let checkpoint = Checkpoint(store: store, applied: isCurrent ? head.sequence : stored)
             let replayed = try replay(journal, after: stored, into: &state, checkpoint)
             state.resume(at: head.sequence)
             return Outcome(state: state, checkpoint: checkpoint, replayedEntries: replayed)

@@ -135,16 +135,24 @@ struct OrderExecution: Sendable {
         }
     }
 
+    /// Has the broker's word journaled; while the disk is full, tries again. If the core stops first
+    /// the word is not lost: after a restart the order is looked up.
     private func report(_ submission: Submission, of orderID: String) async {
-        do {
-            _ = try await engine.perform { state, now throws(Refusal) in
-                try state.submission(submission, of: orderID, at: now)
+        var delay = timing.retryFirst
+        while true {
+            do throws(EngineError) {
+                _ = try await engine.perform { state, now throws(Refusal) in
+                    try state.submission(submission, of: orderID, at: now)
+                }
+                return
+            } catch {
+                logger.error(
+                    "an answer of the broker was not journaled",
+                    metadata: ["order_id": "\(orderID)", "error": "\(error)"])
+                guard case .journalFull = error, !Task.isCancelled else { return }
             }
-        } catch {
-            // The broker's word is not lost: after a restart the order is looked up.
-            logger.error(
-                "an answer of the broker was not journaled",
-                metadata: ["order_id": "\(orderID)", "error": "\(error)"])
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, timing.retryLast)
         }
     }
 

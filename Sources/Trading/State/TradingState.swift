@@ -248,6 +248,8 @@ extension TradingState {
             if let old { forgetKeys(of: old.value) }
             return
         }
+        // Taken back to a version that had other keys, or none.
+        if let old, old.value.brokerOrderID != order.brokerOrderID { forgetKeys(of: old.value) }
         countLive(order, by: 1)
         if let clientOrderID = order.clientOrderID {
             let key = ClientOrderKey(accountID: order.accountID, clientOrderID: clientOrderID)

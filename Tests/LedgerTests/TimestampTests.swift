@@ -1,0 +1,69 @@
+import Glibc
+import Ledger
+import TestSupport
+import Testing
+
+@Suite struct TimestampTests {
+    @Test(arguments: [
+        ("1970-01-01T00:00:00Z", 0), ("1969-12-31T23:59:59.999999Z", -1),
+        ("2026-11-21T09:30:00.25Z", 1_795_253_400_250_000),
+        ("2026-11-21T17:30:00.25+08:00", 1_795_253_400_250_000),
+        ("2026-11-20T23:45:00.250000-09:45", 1_795_253_400_250_000),
+        ("2026-11-21t09:30:00.250000999z", 1_795_253_400_250_000),
+        ("2026-11-21 09:30:00.25Z", 1_795_253_400_250_000),
+        ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+        ("1900-01-01T00:00:00Z", -2_208_988_800_000_000),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000_000),
+        ("1969-12-31T23:59:59.000001999Z", -999_999),
+    ]) func rfc3339IsRead(_ text: String, _ microseconds: Int64) {
+        #expect(Timestamp(text)?.microseconds == microseconds)
+    }
+
+    @Test(arguments: [
+        "", "2026", "2026-11-21", "2026-11-21T09:30:00", "2026-11-21T09:30Z",
+        "2026-02-29T00:00:00Z",
+        "1900-02-29T00:00:00Z", "2026-00-01T00:00:00Z", "2026-13-01T00:00:00Z",
+        "2026-04-31T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z",
+        "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z",
+        "2026-01-01T00:00:00.1234567890Z", "2026-01-01T00:00:00+0800", "2026-01-01T00:00:00+24:00",
+        "2026-01-01T00:00:00+08:60", "2026-01-01T00:00:00Zx", "26-01-01T00:00:00Z",
+        "2026-1-1T00:00:00Z", "2026-01-01T00:00:00,5Z", "２026-01-01T00:00:00Z",
+    ]) func whatIsNoInstantIsRefused(_ text: String) {
+        #expect(Timestamp(text) == nil)
+    }
+
+    @Test func everyDayFrom1900To2200AgreesWithTheSystemsCalendar() throws {
+        let first = try #require(Timestamp("1900-01-01T00:00:00Z"))
+        let last = try #require(Timestamp("2200-12-31T00:00:00Z"))
+        var random = SeededGenerator(seed: 3)
+        var day = first.seconds
+        while day <= last.seconds {
+            let micros = Int64.random(in: 0..<86_400_000_000, using: &random)
+            let time = Timestamp(microseconds: day * 1_000_000 + micros)
+            var seconds = time_t(time.seconds)
+            var parts = tm()
+            gmtime_r(&seconds, &parts)
+            let text = time.description
+            let wanted = [
+                parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                parts.tm_min, parts.tm_sec,
+            ]
+            let found = text.dropLast().split(whereSeparator: { "-T:.".contains($0) }).prefix(6)
+                .compactMap { Int32($0) }
+            #expect(found == wanted, "\(text)")
+            #expect(Timestamp(text) == time)
+            day += 86_400
+        }
+    }
+
+    @Test func theFirstAndLastInstantsCanBePrinted() {
+        #expect(Timestamp(microseconds: .max).description == "294247-01-10T04:00:54.775807Z")
+        #expect(!Timestamp(microseconds: .min).description.isEmpty)
+    }
+
+    @Test func secondsAreCutDown() {
+        #expect(Timestamp(microseconds: -1).seconds == -1)
+        #expect(Timestamp(microseconds: 1_999_999).seconds == 1)
+        #expect(Timestamp(microseconds: 5).advanced(bySeconds: -2).microseconds == -1_999_995)
+    }
+}
