@@ -125,11 +125,14 @@ let package = Package(
             ], swiftSettings: house),
         .testTarget(
             name: "OpsdTests",
-            dependencies: ["opsd", "Ledger", "StrictYAML", "Trading", "TestSupport"],
+            dependencies: [
+                "opsd", "Ledger", "StrictYAML", "Trading", "CurlClient", "ExactJSON", "SQLiteStore",
+                "TestSupport", crypto, hummingbird, logging,
+            ],
             swiftSettings: house),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],
+            dependencies: ["opsd", "Ledger", "CurlClient", "ExactJSON", "TestSupport"],
             swiftSettings: house),
     ]
 )
