@@ -23,12 +23,12 @@ extension RealProcesses {
                 let load = try await OrderLoad(desk)
                 try await load.run {
                     for _ in 0..<Self.rounds {
-                        try await moreOrders(15, load)
+                        try await moreOrders(50, load)
                         try await Task.sleep(for: .milliseconds(Int.random(in: 0...120)))
                         try await desk.kill9("core")
                         try await desk.waitUntilReady()
                     }
-                    try await moreOrders(15, load)
+                    try await moreOrders(50, load)
                 }
                 try await Books(desk, load).check()
             }
