@@ -102,6 +102,21 @@ extension RealProcesses {
             }
         }
 
+        /// SQLite drops a damaged end of its write-ahead log without a word.
+        @Test(.timeLimit(.minutes(2)))
+        func aLostEndOfTheJournalIsFound() async throws {
+            try await Desk.run { desk in
+                let token = try await desk.token("TRADE_001")
+                for _ in 0..<20 { _ = try await post(desk, OrderText(account: "TRADE_001"), token) }
+                _ = try await desk.all("/orders", token)
+                desk.killEverything()
+                #expect(try await code(desk, "journal", "check", "--json") == 0)
+                try flipAByte(in: desk.data + "/journal")
+                let check = try await desk.command("journal", "check")
+                #expect(check.code == 1, "\(check)")
+            }
+        }
+
         /// In the middle of a text that an entry holds.
         private func flipAByte(in journal: String) throws {
             var isFlipped = false

@@ -33,15 +33,20 @@ final class EngineWriter: @unchecked Sendable {
 
     func run(_ openJournal: () throws(JournalError) -> any Journal) {
         do {
-            let journal = try openJournal()
-            while let batch = inbox.take(atMost: batchMax) {
-                try process(batch, journal)
-            }
+            try work(openJournal)
             inbox.stopped(because: nil)
         } catch {
             logger.critical("the journal failed; the core stops", metadata: ["error": "\(error)"])
             inbox.stopped(because: error)
         }
+    }
+
+    /// The journal is closed when this returns, so that who waits for the end finds it at rest.
+    private func work(
+        _ openJournal: () throws(JournalError) -> any Journal
+    ) throws(JournalError) {
+        let journal = try openJournal()
+        while let batch = inbox.take(atMost: batchMax) { try process(batch, journal) }
     }
 
     private func process(
