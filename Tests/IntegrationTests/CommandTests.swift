@@ -108,7 +108,11 @@ extension RealProcesses {
             try await Desk.run { desk in
                 let token = try await desk.token("TRADE_001")
                 for _ in 0..<20 { _ = try await post(desk, OrderText(account: "TRADE_001"), token) }
-                _ = try await desk.all("/orders", token)
+                try await eventually("all of it is in the checkpoint") {
+                    let status = try await desk.get("\(desk.opsURL)/api/ops/status").data?["core"]
+                    return try await desk.all("/orders?status=filled", token).count == 20
+                        && status?["journal_sequence"] == status?["checkpoint_sequence"]
+                }
                 desk.killEverything()
                 #expect(try await code(desk, "journal", "check", "--json") == 0)
                 try flipAByte(in: desk.data + "/journal")

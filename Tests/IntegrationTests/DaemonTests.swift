@@ -127,5 +127,25 @@ extension RealProcesses {
                 #expect(ProcessesOf.directory(desk.directory.path).isEmpty)
             }
         }
+
+        @Test(.timeLimit(.minutes(2)))
+        func aBrokerWhosePortIsTakenIsSaidToBeDownAndComesUpOnceThePortIsFree() async throws {
+            try await Desk.run(starts: false) { desk in
+                let port = try #require(URL(string: desk.brokerURL)?.port)
+                let holder = try PortHolder(port)
+                defer { holder.close() }
+                try await desk.start()
+                try await eventually("the log names the port") {
+                    desk.text("data/log/broker.log").contains(
+                        "broker.paper: 127.0.0.1:\(port) is in use")
+                }
+                try await eventually("the status names the broker") {
+                    let status = try await desk.command("status")
+                    return status.code == 1 && status.output.contains("broker is ")
+                }
+                holder.close()
+                try await desk.waitUntilReady()
+            }
+        }
     }
 }

@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -10,6 +12,7 @@ final class PortHolder: Sendable {
     }
 
     private let descriptor: Int32
+    private let isClosed = Atomic(false)
 
     init(_ port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -32,7 +35,10 @@ final class PortHolder: Sendable {
         }
     }
 
-    func close() { Glibc.close(descriptor) }
+    func close() {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        Glibc.close(descriptor)
+    }
 
     static func isFree(_ port: Int) -> Bool {
         guard let holder = try? PortHolder(port) else { return false }
