@@ -138,11 +138,15 @@ let package = Package(
             ], swiftSettings: house),
         .testTarget(
             name: "OpsdTests",
-            dependencies: ["opsd", "Ledger", "StrictYAML", "Trading", "TestSupport"],
+            dependencies: [
+                "opsd", "Ledger", "TradingHTTP", "StrictYAML", "Trading", "CurlClient", "ExactJSON",
+                "SQLiteStore",
+                "TestSupport", crypto, hummingbird, logging,
+            ],
             swiftSettings: house),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["opsd", "Ledger", "CurlClient", "TestSupport"],
+            dependencies: ["opsd", "Ledger", "CurlClient", "ExactJSON", "TestSupport"],
             swiftSettings: house),
     ]
 )

@@ -40,8 +40,9 @@ struct Opsd: AsyncParsableCommand {
             } else if !message.isEmpty {
                 FileHandle.standardError.write(Data((message + "\n").utf8))
             }
-            Foundation.exit(
-                code == .validationFailure ? ExitStatus.badInput.rawValue : code.rawValue)
+            let status: ExitStatus =
+                code.isSuccess ? .done : code == .validationFailure ? .badInput : .unknown
+            Foundation.exit(status.rawValue)
         }
     }
 }

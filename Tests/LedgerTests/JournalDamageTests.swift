@@ -111,7 +111,8 @@ import Testing
         let file = try #require(Files.of(other.path).first)
         let whole = try Data(contentsOf: URL(fileURLWithPath: file))
         let filled = whole.indices.filter { whole[$0] == UInt8(ascii: "x") }
-        #expect(filled.count == 9_000)
+        // The random key of the digests may have an x of its own.
+        #expect(filled.count >= 9_000)
         for offset in stride(from: 0, to: filled.count, by: 97).map({ filled[$0] }) {
             var bytes = whole
             bytes[offset] ^= 0x01

@@ -65,6 +65,13 @@ public final class SQLiteJournal: Journal {
         firstInFile = newest.firstSequence
     }
 
+    /// Folds the write-ahead log in, so that a journal at rest is one file.
+    deinit {
+        try? database.writeWithoutTransaction { database in
+            try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+        }
+    }
+
     public func append(_ drafts: [EntryDraft]) throws(JournalError) {
         if drafts.isEmpty { return }
         if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile { try roll() }

@@ -20,6 +20,8 @@ public final class SQLiteStore: RowStore {
         do {
             var configuration = GRDB.Configuration()
             configuration.maximumReaderCount = 4
+            // Who had it open before may still be folding the write-ahead log in.
+            configuration.busyMode = .timeout(5)
             configuration.prepareDatabase { database in
                 // 8 MiB of page cache a connection.
                 try database.execute(sql: "PRAGMA cache_size = -8192")

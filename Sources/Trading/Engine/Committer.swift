@@ -14,7 +14,7 @@ struct Flush {
 /// caller's.
 ///
 /// `@unchecked Sendable`: the journal is used by one thread at a time, because a flush begins only
-/// after `outcome` was taken from the one before. The condition orders the two threads; it is held
+/// after `outcome` was taken from the one before. The lock (a condition) orders the two threads; it is held
 /// to put a flush down or pick it up.
 final class Committer: @unchecked Sendable {
     enum Outcome {

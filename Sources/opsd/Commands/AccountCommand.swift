@@ -99,7 +99,12 @@ struct AccountSelection {
             operatorName: try who.require(configuration), reason: who.reason ?? "no reason given")
         let ids = id.map { [$0] } ?? configuration.accounts.tradingAccounts.map(\.id)
         if dryRun {
-            for id in ids { print("would \(verb) \(id)") }
+            for id in ids {
+                options.show("would \(verb) \(id)") { json in
+                    json.member("account_id", id)
+                    json.member("would", verb)
+                }
+            }
             return
         }
         let access = CoreAccess(configuration)

@@ -1,10 +1,12 @@
 import ArgumentParser
+import CurlClient
 import Foundation
 import Ledger
+import SQLiteStore
 import Trading
 import TradingHTTP
 
-struct JournalCommand: ParsableCommand {
+struct JournalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "journal", abstract: "Reads and proves the journal; never writes it.",
         subcommands: [Tail.self, Show.self, Check.self])
@@ -58,30 +60,84 @@ struct JournalCommand: ParsableCommand {
         }
     }
 
-    struct Check: ParsableCommand {
+    struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Verifies every checksum from the first entry to the last.",
-            discussion: "Exit code 1 and the place when a byte is not what was written.")
+            discussion: """
+                Exit code 1 and the place when a byte is not what was written, or when the core's \
+                checkpoint has entries that the journal lacks.
+                Example: opsd journal check
+                """)
 
         @OptionGroup var options: CommonOptions
 
-        func run() throws {
+        func run() async throws {
+            let configuration = try options.loadConfiguration()
+            // First, so that what is committed meanwhile is no finding.
+            let checkpoint = await CheckpointHead(configuration).read()
             try JournalAccess(options).read { reader in
-                var position = SequenceNumber.none
-                var count = 0
-                while true {
-                    let page = try reader.entries(after: position, limit: 5_000)
-                    guard let last = page.last else { break }
-                    count += page.count
-                    position = last.sequence
+                let (count, last) = try Self.verify(reader)
+                // A damaged end of the write-ahead log is no error to SQLite: it drops it.
+                if case .success(let applied) = checkpoint, applied > last {
+                    throw CommandFailure(
+                        .found,
+                        "the journal ends at entry \(last), but the checkpoint has entry "
+                            + "\(applied): the entries between are missing from the journal")
                 }
-                options.show("the journal is whole: \(count) entries, the last is \(position)") {
+                options.show("the journal is whole: \(count) entries, the last is \(last)") {
                     json in
                     json.member("entries", count)
-                    json.member("last_sequence", position.description)
+                    json.member("last_sequence", last.description)
                     json.member("whole", true)
                 }
             }
+            if case .failure(let problem) = checkpoint {
+                throw CommandFailure(
+                    .unknown, "the checkpoint could not be compared: \(problem.message)")
+            }
+        }
+
+        private static func verify(
+            _ reader: JournalReader
+        ) throws -> (count: Int, last: SequenceNumber) {
+            var position = SequenceNumber.none
+            var count = 0
+            while true {
+                let page = try reader.entries(after: position, limit: 5_000)
+                guard let last = page.last else { return (count, position) }
+                count += page.count
+                position = last.sequence
+            }
+        }
+    }
+}
+
+/// The last entry that the core's checkpoint has, which the journal must have too.
+private struct CheckpointHead {
+    let configuration: Configuration
+
+    init(_ configuration: Configuration) {
+        self.configuration = configuration
+    }
+
+    private struct Status: Decodable {
+        let checkpoint_sequence: String
+    }
+
+    func read() async -> Result<SequenceNumber, CommandFailure> {
+        do {
+            if let answer = try await CoreAccess(configuration).ask(.get, "/control/status") {
+                let text = try answer.data(Status.self).checkpoint_sequence
+                return .success(SequenceNumber(text) ?? .none)
+            }
+            let path = DataLayout(configuration).checkpoint
+            guard FileManager.default.fileExists(atPath: path) else { return .success(.none) }
+            let store = try SQLiteStore(path: path, schemas: Datasets.catalogue)
+            return .success(try await store.appliedSequence())
+        } catch let failure as CommandFailure {
+            return .failure(failure)
+        } catch {
+            return .failure(CommandFailure(.unknown, "\(error)"))
         }
     }
 }

@@ -91,7 +91,10 @@ enum OrderPath {
             operatorName: try who.require(configuration), reason: who.reason ?? "no reason given",
             resolution: resolution)
         if dryRun {
-            print("would \(verb) \(id)")
+            options.show("would \(verb) \(id)") { json in
+                json.member("order_id", id)
+                json.member("would", verb)
+            }
             return
         }
         let access = CoreAccess(configuration)

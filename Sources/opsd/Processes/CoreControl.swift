@@ -162,15 +162,31 @@ struct OrderChange: Sendable {
             guard let resolution = act.resolution.flatMap(TradingState.Resolution.init) else {
                 throw APIError.badRequest("an order is resolved as rejected or lookup")
             }
-            try await core.engine.perform { state, now throws(Refusal) in
-                try state.resolve(
-                    orderID, as: resolution, reason: act.reason, at: now, by: act.operatorName)
-            }
+            try await resolve(as: resolution, on: core)
             guard let order = core.engine.published.order(orderID) else {
                 throw APIError(Refusal.unknownOrder(orderID))
             }
             return order
         default: throw APIError.notFound("'\(verb)' is neither cancel nor resolve")
+        }
+    }
+
+    private func resolve(
+        as resolution: TradingState.Resolution, on core: TradingCore
+    ) async throws {
+        let (orderID, act) = (orderID, act)
+        do {
+            try await core.engine.perform { state, now throws(Refusal) in
+                try state.resolve(
+                    orderID, as: resolution, reason: act.reason, at: now, by: act.operatorName)
+            }
+        } catch {
+            // It may have ended long enough ago to have left memory.
+            guard error == .refused(.unknownOrder(orderID)),
+                let past = try await core.history.order(orderID)
+            else { throw error }
+            throw EngineError.refused(
+                .notResolvable(orderID: orderID, status: past.status.rawValue))
         }
     }
 }

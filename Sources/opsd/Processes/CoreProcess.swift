@@ -47,7 +47,8 @@ struct CoreProcess {
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: Logger(label: "core")))
-        try await group.run()
+        try await group.run(
+            listeningAt: "\(configuration.listen.trading)", of: "listen.trading")
         await assembly.curl.shutdown()
     }
 

@@ -22,7 +22,8 @@ struct PaperBrokerProcess {
         defer { withExtendedLifetime(lock) {} }
         var logger = Logger(label: "paper-broker")
         logger.logLevel = .notice
-        let broker = try PaperBroker(configuration: settings(layout), logger: logger)
+        let settings = try settings(layout)
+        let broker = try PaperBroker(configuration: settings, logger: logger)
         let isUp = AtomicFlag()
         let control = ControlServer(
             socketPath: layout.socket(of: "paper-broker"), registry: registry,
@@ -39,7 +40,8 @@ struct PaperBrokerProcess {
                             while !Task.isCancelled { try? await Task.sleep(for: .seconds(3_600)) }
                         }),
                 ], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await group.run()
+        try await group.run(
+            listeningAt: "\(settings.host):\(settings.port)", of: "broker.paper")
     }
 
     private func settings(_ layout: DataLayout) throws(CommandFailure) -> PaperBrokerConfiguration {

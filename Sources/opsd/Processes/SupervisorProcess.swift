@@ -62,7 +62,7 @@ struct SupervisorProcess {
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
-        try await group.run()
+        try await group.run(listeningAt: "\(address)", of: "listen.ops")
     }
 
     private func specifications(_ layout: DataLayout) -> [ServiceSpecification] {
