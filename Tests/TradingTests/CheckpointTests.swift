@@ -66,8 +66,10 @@ final class FlakyStore: RowStore {
     @Test func nothingIsLostWhileAStoreFails() async throws {
         let store = FlakyStore(failures: 2)
         let checkpoint = Checkpoint(store: store, applied: .none, interval: .zero)
-        var fixture = try StateFixture.opened()
+        var fixture = try StateFixture.opened(
+            rules: AccountRules(accountID: "A", maxConcurrentOrders: 100))
         async let running: Void = checkpoint.run()
+        defer { checkpoint.stop() }
         var ended: [String] = []
         for number in 1...30 {
             let order = try fixture.place(limit(.buy, "\(number)", at: "5"))
