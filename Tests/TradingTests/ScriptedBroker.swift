@@ -1,0 +1,117 @@
+import Ledger
+import Synchronization
+
+@testable import Trading
+
+/// A broker in memory that does what a test says, one step a submission, and then fills everything.
+final class ScriptedBroker: Broker {
+    enum Step: Sendable {
+        case fill, work, reject, unavailable
+        /// The answer is lost: after the broker took the order, or before.
+        case timeOutTaken, timeOutLost
+    }
+
+    struct Content {
+        var script: [Step] = []
+        var otherwise = Step.fill
+        var orders: [String: BrokerOrder] = [:]
+        var fills: [BrokerFill] = []
+        var submissions = 0
+        var cancellations = 0
+        var ignoresCancellations = false
+    }
+
+    let content = Mutex(Content())
+
+    init(_ script: [Step] = [], otherwise: Step = .fill) {
+        content.withLock {
+            $0.script = script
+            $0.otherwise = otherwise
+        }
+    }
+
+    func balance(of account: String) async throws(BrokerError) -> BrokerBalance {
+        BrokerBalance(cash: decimal("1000000"))
+    }
+
+    func positions(of account: String) async throws(BrokerError) -> [BrokerPosition] { [] }
+
+    func submit(
+        _ terms: OrderTerms, clientOrderID: String, account: String
+    ) async throws(BrokerError) -> BrokerOrder {
+        let step = content.withLock { content in
+            content.submissions += 1
+            return content.script.isEmpty ? content.otherwise : content.script.removeFirst()
+        }
+        switch step {
+        case .fill: return take(terms, clientOrderID, isFilled: true)
+        case .work: return take(terms, clientOrderID, isFilled: false)
+        case .reject: throw .rejected(code: 403, message: "insufficient buying power")
+        case .unavailable: throw .unavailable("no route")
+        case .timeOutLost: throw .unknown("time-out")
+        case .timeOutTaken:
+            _ = take(terms, clientOrderID, isFilled: true)
+            throw .unknown("time-out")
+        }
+    }
+
+    /// An id is taken once: whoever sends it again gets the order from before.
+    private func take(_ terms: OrderTerms, _ id: String, isFilled: Bool) -> BrokerOrder {
+        content.withLock { content in
+            if let known = content.orders[id] { return known }
+            let order = BrokerOrder(
+                brokerOrderID: "b-\(id)", clientOrderID: id, terms: terms,
+                status: isFilled ? .filled : .working, rawStatus: "x",
+                filledQuantity: isFilled ? terms.quantity : .zero, submittedAt: .now())
+            content.orders[id] = order
+            if isFilled {
+                content.fills.append(
+                    BrokerFill(
+                        id: "f-\(id)", brokerOrderID: "b-\(id)", symbol: terms.symbol,
+                        side: terms.side, quantity: terms.quantity,
+                        price: terms.limitPrice ?? ExactDecimal(1),
+                        cumulativeQuantity: terms.quantity, time: .now()))
+            }
+            return order
+        }
+    }
+
+    func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        content.withLock { $0.orders[clientOrderID] }
+    }
+
+    func orders(
+        of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
+    ) async throws(BrokerError) -> [BrokerOrder] {
+        content.withLock { content in
+            content.orders.values.filter { status != .open || !$0.status.isTerminal }
+                .sorted { $0.submittedAt < $1.submittedAt }
+        }
+    }
+
+    func cancel(brokerOrderID: String, account: String) async throws(BrokerError) {
+        let isKnown = content.withLock { content in
+            content.cancellations += 1
+            if content.ignoresCancellations { return true }
+            let id = String(brokerOrderID.dropFirst(2))
+            guard content.orders[id]?.status == .working else { return false }
+            content.orders[id]?.status = .cancelled
+            return true
+        }
+        if !isKnown { throw .rejected(code: 422, message: "not cancelable") }
+    }
+
+    func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
+    {
+        content.withLock { content in
+            guard case .afterFill(let id) = start,
+                let index = content.fills.firstIndex(where: { $0.id == id })
+            else { return content.fills }
+            return Array(content.fills[(index + 1)...])
+        }
+    }
+
+    func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
+        []
+    }
+}
