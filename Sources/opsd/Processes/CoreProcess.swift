@@ -21,6 +21,8 @@ struct CoreProcess {
         let assembly = try CoreAssembly(configuration)
         let lock = try assembly.layout.hold("core")
         defer { withExtendedLifetime(lock) {} }
+        let listening = configuration.listen.trading.listening(as: "listen.trading")
+        try listening.requireFree()
         let core = try await assembly.start()
         let (dataAccount, cache) = assembly.quotes
         let quotes = QuoteBoard(
@@ -47,8 +49,7 @@ struct CoreProcess {
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: Logger(label: "core")))
-        try await group.run(
-            listeningAt: "\(configuration.listen.trading)", of: "listen.trading")
+        try await listening.run(group)
         await assembly.curl.shutdown()
     }
 

@@ -23,6 +23,9 @@ struct PaperBrokerProcess {
         var logger = Logger(label: "paper-broker")
         logger.logLevel = .notice
         let settings = try settings(layout)
+        let listening = ListeningAddress(
+            key: "broker.paper", host: settings.host, port: settings.port)
+        try listening.requireFree()
         let broker = try PaperBroker(configuration: settings, logger: logger)
         let isUp = AtomicFlag()
         let control = ControlServer(
@@ -40,8 +43,7 @@ struct PaperBrokerProcess {
                             while !Task.isCancelled { try? await Task.sleep(for: .seconds(3_600)) }
                         }),
                 ], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await group.run(
-            listeningAt: "\(settings.host):\(settings.port)", of: "broker.paper")
+        try await listening.run(group)
     }
 
     private func settings(_ layout: DataLayout) throws(CommandFailure) -> PaperBrokerConfiguration {

@@ -20,6 +20,7 @@ struct SupervisorProcess {
         try layout.prepare()
         let lock = try layout.hold("supervisor")
         defer { withExtendedLifetime(lock) {} }
+        try listening.requireFree()
         let registry = MetricsRegistry(
             descriptions: Supervisor.metricDescriptions + CoreMetrics.descriptions)
         MetricsSystem.bootstrap(registry)
@@ -62,8 +63,10 @@ struct SupervisorProcess {
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
-        try await group.run(listeningAt: "\(address)", of: "listen.ops")
+        try await listening.run(group)
     }
+
+    private var listening: ListeningAddress { configuration.listen.ops.listening(as: "listen.ops") }
 
     private func specifications(_ layout: DataLayout) -> [ServiceSpecification] {
         configuration.services.map { service in
