@@ -123,8 +123,8 @@ struct Workshop {
             delays.append(start.duration(to: .now))
         }
         try await shop.log.wait(for: "s", count: 6) { $0 == .ready }
-        // The middle one, since the machine may be busy with other tests for a moment.
-        #expect(delays.sorted()[2] < .milliseconds(50), "\(delays)")
+        // The quickest: the machine may be busy with other tests, but nothing polls on the way.
+        #expect(try #require(delays.min()) < .milliseconds(50), "\(delays)")
         #expect(shop.log.exits("s") == Array(repeating: .signalled(SIGKILL), count: 5))
         let status = try #require(await supervisor.status().first)
         #expect(status.restarts == 5)
