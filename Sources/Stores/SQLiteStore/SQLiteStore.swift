@@ -25,6 +25,8 @@ public final class SQLiteStore: RowStore {
             configuration.prepareDatabase { database in
                 // 8 MiB of page cache a connection.
                 try database.execute(sql: "PRAGMA cache_size = -8192")
+                // The log is folded in seldom: each time costs flushes that the journal waits behind.
+                try database.execute(sql: "PRAGMA wal_autocheckpoint = 20000")
                 database.add(collation: StoreTable.decimalOrder)
             }
             let database = try DatabasePool(path: path, configuration: configuration)

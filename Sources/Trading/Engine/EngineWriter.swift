@@ -8,8 +8,8 @@ internal import Logging
 ///                     └ wait for 1
 ///     flush batch 1, answer it ──┘ flush batch 2 …
 ///
-/// A batch that nobody waits behind is flushed on this very thread, which saves a lone client the
-/// way to the second one. When a flush fails, the batch that was decided upon it is taken back too.
+/// A single decision that nobody waits behind is flushed on this very thread, which saves a lone
+/// client the way to the second one. When a flush fails, the batch that was decided upon it is taken back too.
 ///
 /// `@unchecked Sendable`: it is handed to the thread once, at its start, and never used elsewhere.
 final class EngineWriter: @unchecked Sendable {
@@ -68,7 +68,7 @@ final class EngineWriter: @unchecked Sendable {
         evictEnded()
         let flush = Flush(
             batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence)
-        guard inbox.count == 0 else {
+        guard decisions.count == 1, inbox.count == 0 else {
             committer.flushElsewhere(flush)
             return
         }
