@@ -1,11 +1,16 @@
+import Control
 import Foundation
 import Logging
+import Metrics
 
 LoggingSystem.bootstrap { label in
     var handler = StreamLogHandler.standardError(label: label)
     handler.logLevel = .error
     return handler
 }
+
+let benchMetrics = MetricsRegistry()
+MetricsSystem.bootstrap(benchMetrics)
 
 let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("core.accept-batch", AcceptBench.batch),

@@ -20,6 +20,8 @@ public final class Checkpoint: Sendable {
             [(sequence: SequenceNumber, continuation: CheckedContinuation<StoreError?, Never>)] =
                 []
         var isStopping = false
+
+        var isUrgent: Bool { !waiters.isEmpty || isStopping }
     }
 
     private let store: any RowStore
@@ -31,7 +33,7 @@ public final class Checkpoint: Sendable {
 
     /// - Parameter interval: rows are gathered for this long before they are written.
     public init(
-        store: any RowStore, applied: SequenceNumber, interval: Duration = .milliseconds(10)
+        store: any RowStore, applied: SequenceNumber, interval: Duration = .milliseconds(500)
     ) {
         self.store = store
         self.interval = interval
@@ -107,11 +109,8 @@ public final class Checkpoint: Sendable {
 
     /// True when there may be more to write.
     private func round() async -> Bool {
-        let (isUrgent, isEmpty) = content.withLock {
-            (!$0.waiters.isEmpty || $0.isStopping, $0.through == $0.applied)
-        }
-        if isEmpty { return false }
-        if !isUrgent { try? await Task.sleep(for: interval) }
+        if content.withLock({ $0.through == $0.applied }) { return false }
+        await gather()
         let batches = takeBatches()
         let round = CheckpointRound(batches)
         do throws(StoreError) {
@@ -126,6 +125,21 @@ public final class Checkpoint: Sendable {
         finish(round)
         return true
     }
+
+    /// Lets rows come together for one interval, or until somebody waits for them: few large rounds
+    /// cost the journal, which shares the disk, far less than many small ones.
+    private func gather() async {
+        let end = ContinuousClock.now + interval
+        while ContinuousClock.now < end, !content.withLock({ $0.isUrgent }) {
+            do {
+                try await Task.sleep(for: Self.lookEvery)
+            } catch {
+                return
+            }
+        }
+    }
+
+    private static let lookEvery = Duration.milliseconds(5)
 
     private func takeBatches() -> [CommittedBatch] {
         content.withLock { content in

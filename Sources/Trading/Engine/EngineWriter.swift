@@ -2,14 +2,15 @@ internal import Foundation
 internal import Ledger
 internal import Logging
 
-/// What the writer thread does: it decides a batch while the one before it is being flushed.
+/// What the writer thread does: it decides batches, hands them to the flusher, and answers those
+/// that have become durable. While one batch is being flushed the next is decided upon it; when a
+/// flush fails, everything that was decided upon it is taken back too.
 ///
-///     decide batch 2 ─┐          ┌ decide batch 3 …
-///                     └ wait for 1
-///     flush batch 1, answer it ──┘ flush batch 2 …
+///     writer    decide 2 │ answer 1, decide 3 │ answer 2, …
+///     flusher   flush 1  │ flush 2            │ flush 3, …
 ///
 /// A single decision that nobody waits behind is flushed on this very thread, which saves a lone
-/// client the way to the second one. When a flush fails, the batch that was decided upon it is taken back too.
+/// client the way to the other one and back.
 ///
 /// `@unchecked Sendable`: it is handed to the thread once, at its start, and never used elsewhere.
 final class EngineWriter: @unchecked Sendable {
@@ -17,8 +18,12 @@ final class EngineWriter: @unchecked Sendable {
     private let batchMax: Int
     private let inbox: Inbox
     private let published: PublishedState
+    private let orders: OrderQueue
     private let checkpoint: Checkpoint
-    private let committer: Committer
+    private let effects: @Sendable ([Effect]) -> Void
+    private let flusher: Flusher
+    /// Decisions that are handed on and not answered yet.
+    private var underWay = 0
     private let logger = Logger(label: "engine")
 
     init(
@@ -30,69 +35,75 @@ final class EngineWriter: @unchecked Sendable {
         self.batchMax = batchMax
         self.inbox = inbox
         self.published = published
+        self.orders = orders
         self.checkpoint = checkpoint
-        committer = Committer(
-            published: published, orders: orders, checkpoint: checkpoint, effects: effects)
+        self.effects = effects
+        flusher = Flusher(whenFlushed: { inbox.flushed($0) })
     }
 
     func run(_ openJournal: () throws(JournalError) -> any Journal) {
         do {
-            committer.start(with: try openJournal())
-            while let batch = inbox.take(atMost: batchMax) {
-                try process(batch)
+            flusher.start(with: try openJournal())
+            while let work = inbox.take(atMost: batchMax - underWay, awaitsFlush: underWay > 0) {
+                for flushed in work.flushed { try take(flushed) }
+                decide(work.decisions)
             }
-            try settleFlush()
-            committer.stop()
+            flusher.stop()
             inbox.stopped(because: nil)
         } catch {
             logger.critical("the journal failed; the core stops", metadata: ["error": "\(error)"])
-            committer.stop()
+            for flush in flusher.takeBack() { flush.fail(.unknown(error.description)) }
+            flusher.stop()
             inbox.stopped(because: error)
         }
     }
 
-    private func process(_ decisions: [any WaitingDecision]) throws(JournalError) {
+    private func decide(_ decisions: [any WaitingDecision]) {
+        if decisions.isEmpty { return }
         let now = Timestamp.now()
         for decision in decisions { decision.decide(&state, at: now) }
-        do {
-            try settleFlush()
-        } catch {
-            for decision in decisions { decision.fail(.unknown(error.description)) }
-            throw error
-        }
-        guard isIntact else {
-            takeBack()
-            for decision in decisions { decision.fail(.journalFull("the journal is full")) }
-            return
-        }
-        evictEnded()
         let flush = Flush(
             batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence)
-        guard decisions.count == 1, inbox.count == 0 else {
-            committer.flushElsewhere(flush)
-            return
+        underWay += decisions.count
+        if underWay == 1, inbox.isEmpty {
+            flusher.flushHere(flush)
+        } else {
+            flusher.flushElsewhere(flush)
         }
-        committer.flushHere(flush)
-        try settleFlush()
-        if !isIntact { takeBack() }
     }
 
-    private func takeBack() {
-        isIntact = true
-        state.rollback()
+    private func take(_ flushed: Flushed) throws(JournalError) {
+        switch flushed.outcome {
+        case .success: for flush in flushed.flushes { answer(flush) }
+        case .failure(.diskFull(let path)):
+            // Definite: SQLite has taken the whole transaction back, and so do we, with all that
+            // was decided upon it.
+            let error = JournalError.diskFull(path: path)
+            logger.error("the journal is full", metadata: ["path": "\(path)"])
+            state.rollback()
+            for flush in flushed.flushes + flusher.takeBack() {
+                flush.fail(.journalFull(error.description))
+                underWay -= flush.decisions.count
+            }
+        case .failure(let error):
+            for flush in flushed.flushes { flush.fail(.unknown(error.description)) }
+            throw error
+        }
     }
 
-    /// False when the last flush was refused by a full disk and what followed must go, too.
-    private var isIntact = true
-
-    /// Waits until the flush under way is over, and takes its outcome into the state.
-    private func settleFlush() throws(JournalError) {
-        switch committer.outcome() {
-        case .none: break
-        case .durable: state.settle()
-        case .diskFull: isIntact = false
-        case .failed(let error): throw error
+    private func answer(_ flush: Flush) {
+        state.settle(flush.batch)
+        underWay -= flush.decisions.count
+        let batch = flush.batch
+        if !batch.drafts.isEmpty {
+            published.publish(batch, head: flush.head)
+            checkpoint.add(batch)
         }
+        // Before the answers: who hears that an order is accepted can also withdraw it.
+        for case .dispatch(let orderID) in batch.effects { orders.add(orderID) }
+        if !batch.effects.isEmpty { effects(batch.effects) }
+        for decision in flush.decisions { decision.succeed() }
+        evictEnded()
     }
 
     private func evictEnded() {

@@ -8,6 +8,7 @@ internal import Ledger
 final class Inbox: @unchecked Sendable {
     private let condition = NSCondition()
     private var waiting: [any WaitingDecision] = []
+    private var flushed: [Flushed] = []
     private var isClosed = false
     private var isStopped = false
     private var failureReason: JournalError?
@@ -28,19 +29,41 @@ final class Inbox: @unchecked Sendable {
         }
     }
 
-    /// Blocks until there is something to decide; nil when closed and empty.
-    func take(atMost limit: Int) -> [any WaitingDecision]? {
+    var isEmpty: Bool { condition.withLock { waiting.isEmpty } }
+
+    /// Tells the writer what became of batches that it handed on.
+    func flushed(_ flushed: Flushed) {
         condition.withLock {
-            while waiting.isEmpty, !isClosed { condition.wait() }
-            if waiting.isEmpty { return nil }
-            if waiting.count <= limit {
-                defer { waiting = [] }
-                return waiting
-            }
-            let taken = Array(waiting.prefix(limit))
-            waiting.removeFirst(limit)
-            return taken
+            self.flushed.append(flushed)
+            condition.signal()
         }
+    }
+
+    struct Work {
+        var decisions: [any WaitingDecision]
+        var flushed: [Flushed]
+    }
+
+    /// Blocks until there is something to do; nil when closed, empty and nothing under way.
+    /// - Parameter limit: how many decisions may be taken; none when it is not positive.
+    func take(atMost limit: Int, awaitsFlush: Bool) -> Work? {
+        condition.withLock {
+            while flushed.isEmpty, waiting.isEmpty || limit <= 0 {
+                if isClosed, waiting.isEmpty, !awaitsFlush { return nil }
+                condition.wait()
+            }
+            defer { flushed = [] }
+            return Work(decisions: takeDecisions(max(0, limit)), flushed: flushed)
+        }
+    }
+
+    private func takeDecisions(_ limit: Int) -> [any WaitingDecision] {
+        if waiting.count <= limit {
+            defer { waiting = [] }
+            return waiting
+        }
+        defer { waiting.removeFirst(limit) }
+        return Array(waiting.prefix(limit))
     }
 
     func close(whenStopped continuation: CheckedContinuation<Void, Never>) {

@@ -77,7 +77,8 @@ public struct CommittedBatch: Sendable {
     var changes: [StoreBatch.Change] = []
     var news: [News] = []
     var effects: [Effect] = []
-
+    /// Steps of the state's undo list that belong to it.
+    var undoCount = 0
 }
 
 /// A new version of something that readers see.
@@ -283,25 +284,27 @@ extension TradingState {
 
 extension TradingState {
     /// Hands on what was decided since the last call. It can still be taken back, by `rollback`,
-    /// until `settle`.
+    /// until it is settled.
     mutating func takeUncommitted() -> CommittedBatch {
         defer {
             uncommitted = CommittedBatch()
             undoHandedOn = undo.count
         }
+        uncommitted.undoCount = undo.count - undoHandedOn
         return uncommitted
     }
 
-    /// Everything that was handed on is durable: it can no more be taken back.
-    mutating func settle() {
-        undo.removeFirst(undoHandedOn)
-        undoHandedOn = 0
+    /// A batch that was handed on, the oldest of those not settled, is durable: it can no more be
+    /// taken back.
+    mutating func settle(_ batch: CommittedBatch) {
+        undo.removeFirst(batch.undoCount)
+        undoHandedOn -= batch.undoCount
     }
 
     /// Hands on what was decided and makes it final at once, for a state that no journal backs.
     public mutating func commit() -> CommittedBatch {
         let batch = takeUncommitted()
-        settle()
+        settle(batch)
         return batch
     }
 
