@@ -7,8 +7,8 @@ SHELL := /bin/bash
 CONFIGURATION ?= debug
 # Passed to `opsd run`: `make run ARGS="-c desk.yaml"`.
 ARGS ?=
-# Kills and restarts of `make crash`.
-OPSD_CRASH_ROUNDS ?= 200
+# Kills and restarts of `make crash`; `make soak` has ten times as many.
+OPSD_CRASH_ROUNDS ?= 20
 # Which measurements `make bench` takes: `make bench ONLY=core.accept-batch`. Empty: all.
 ONLY ?=
 
@@ -40,7 +40,7 @@ bench: build  ## measure; ONLY=ID,… limits it
 
 soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
-	OPSD_SOAK=1 swift test --filter SoakTests
+	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test --filter CrashTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times
 	@scripts/dependencies run test
