@@ -1,3 +1,4 @@
+internal import Dispatch
 public import Ledger
 
 /// Rebuilds the trading state from the checkpoint and the journal after it.
@@ -53,7 +54,7 @@ public enum Recovery {
             // journal's head (an epoch's entry 0) has a higher number.
             let isCurrent = try journal.entries(after: stored, limit: 1).isEmpty
             let checkpoint = Checkpoint(store: store, applied: isCurrent ? head.sequence : stored)
-            let replayed = try replay(journal, after: stored, into: &state, checkpoint)
+            let replayed = try await replay(journal, after: stored, into: &state, checkpoint)
             state.resume(at: head.sequence)
             return Outcome(state: state, checkpoint: checkpoint, replayedEntries: replayed)
         } catch let error as Failure {
@@ -81,15 +82,16 @@ public enum Recovery {
         for stamp in try await store.digests() { state.restore(stamp) }
     }
 
+    /// Replays page after page; the next one is read and verified while this one is taken in.
     private static func replay(
         _ journal: JournalReader, after start: SequenceNumber, into state: inout TradingState,
         _ checkpoint: Checkpoint
-    ) throws -> Int {
-        var position = start
+    ) async throws -> Int {
+        let pages = JournalPages(journal, size: pageSize)
         var count = 0
-        while true {
-            let page = try journal.entries(after: position, limit: pageSize)
-            guard let last = page.last else { return count }
+        var page = try await pages.page(after: start).get()
+        while let last = page.last {
+            async let next = pages.page(after: last.sequence)
             var batch = CommittedBatch()
             for entry in page {
                 batch.changes += try state.replay(entry)
@@ -97,7 +99,36 @@ public enum Recovery {
             }
             checkpoint.add(batch)
             count += page.count
-            position = last.sequence
+            page = try await next.get()
+        }
+        return count
+    }
+}
+
+/// Reads the journal on a queue of its own, because reading blocks.
+///
+/// `@unchecked Sendable`: the reader is used on the serial queue alone.
+private final class JournalPages: @unchecked Sendable {
+    private let reader: JournalReader
+    private let size: Int
+    private let queue = DispatchQueue(label: "journal-pages")
+
+    init(_ reader: JournalReader, size: Int) {
+        self.reader = reader
+        self.size = size
+    }
+
+    func page(after sequence: SequenceNumber) async -> Result<[Entry], JournalError> {
+        await withCheckedContinuation { continuation in
+            queue.async {
+                do throws(JournalError) {
+                    continuation.resume(
+                        returning: .success(
+                            try self.reader.entries(after: sequence, limit: self.size)))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
         }
     }
 }
