@@ -14,6 +14,7 @@ let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
@@ -82,7 +83,7 @@ let package = Package(
 
         // Stores and brokers: one target each.
         .target(
-            name: "SQLiteStore", dependencies: ["Ledger", grdb],
+            name: "SQLiteStore", dependencies: ["Ledger", grdb, sqlite],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
             name: "AlpacaBroker",

@@ -66,6 +66,7 @@ extension Repository {
         let keepers: [String: Set<String>] = [
             "Yams": ["StrictYAML"],
             "GRDB": ["Ledger", "SQLiteStore", "PaperBroker"],
+            "GRDBSQLite": ["SQLiteStore"],
         ]
         return sources.flatMap { file in
             file.imports.compactMap { found in

@@ -74,10 +74,7 @@ struct StoreTable: Sendable {
                     """)
         }
         let statement = try database.cachedStatement(sql: upsert)
-        var arguments = row.values.map(\.stored)
-        arguments.append(change.sequence.rawValue.databaseValue)
-        statement.setUncheckedArguments(StatementArguments(arguments))
-        try statement.execute()
+        try statement.execute(binding: row.values, then: change.sequence.rawValue)
     }
 
     func row(_ key: RowKey, in database: Database) throws -> StampedRow? {
