@@ -240,7 +240,7 @@ public final class TradingCore: Sendable {
                 await execution.lookUp(orderID)
             }
         case .follow(let accountID): follow(accountID, following, &group)
-        case .dispatch, .sagaEnded, .orderEnded, .accountOpened: break
+        case .dispatch, .sagaEnded, .orderEnded: break
         }
     }
 

@@ -52,7 +52,6 @@ extension TradingState {
         account.updatedAt = now
         put(account)
         seal("account.opened", at: now)
-        effect(.accountOpened(accountID: accountID))
         for brokerOrder in snapshot.openOrders {
             try adopt(
                 brokerOrder, accountID: accountID, filled: brokerOrder.filledQuantity, at: now)

@@ -103,7 +103,6 @@ public enum Effect: Sendable, Hashable {
     /// A saga has come to its end.
     case sagaEnded(SagaStep)
     case orderEnded(OrderStatus)
-    case accountOpened(accountID: String)
 }
 
 /// The entry that a decision is writing.
