@@ -180,28 +180,38 @@ private struct CheckpointRound: Sendable {
     let batch: StoreBatch
     let endedOrders: [String]
 
+    /// Rows stand in the order in which they first changed: ids grow, so that a store which keeps
+    /// rows by key appends to its trees instead of searching them.
     init(_ batches: [CommittedBatch]) {
-        var changes: [RowKey: StoreBatch.Change] = [:]
+        var changes: [StoreBatch.Change] = []
+        var places: [RowKey: Int] = [:]
         var digests: [DigestScope: Digest] = [:]
         var through = SequenceNumber.none
-        var ended: [String] = []
+        places.reserveCapacity(batches.reduce(0) { $0 + $1.changes.count })
         for batch in batches {
-            for change in batch.changes { changes[change.key] = change }
+            for change in batch.changes {
+                if let place = places[change.key] {
+                    changes[place] = change
+                } else {
+                    places[change.key] = changes.count
+                    changes.append(change)
+                }
+            }
             for draft in batch.drafts {
                 for stamp in draft.digests { digests[stamp.scope] = stamp.digest }
                 through = draft.sequence
             }
         }
-        for change in changes.values where change.key.dataset == "orders" {
-            if let row = change.row, Self.isEnded(row), let id = change.key.values.first?.text {
-                ended.append(id)
-            }
-        }
+        endedOrders = changes.compactMap(Self.endedOrder)
         batch = StoreBatch(
-            changes: Array(changes.values),
+            changes: changes,
             digests: digests.map { DigestStamp(scope: $0.key, digest: $0.value) },
             through: through)
-        endedOrders = ended
+    }
+
+    private static func endedOrder(_ change: StoreBatch.Change) -> String? {
+        guard change.key.dataset == "orders", let row = change.row, isEnded(row) else { return nil }
+        return change.key.values.first?.text
     }
 
     private static let statusField = Datasets.orders.index(of: "status") ?? 0
