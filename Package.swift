@@ -96,7 +96,8 @@ let package = Package(
 
         // The ground floor.
         .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
-        .target(name: "Ledger", dependencies: [crypto, grdb, logging], swiftSettings: house),
+        .target(
+            name: "Ledger", dependencies: ["CFiles", crypto, grdb, logging], swiftSettings: house),
         .target(name: "ExactJSON", dependencies: ["Ledger"], swiftSettings: house),
         .target(name: "StrictYAML", dependencies: ["Ledger", yams], swiftSettings: house),
 
@@ -105,6 +106,7 @@ let package = Package(
             name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CProcess", path: "Sources/CLibraries/CProcess"),
+        .systemLibrary(name: "CFiles", path: "Sources/CLibraries/CFiles"),
 
         // Tests: one folder a target, and IntegrationTests against real processes and servers.
         .target(

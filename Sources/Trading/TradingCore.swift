@@ -56,7 +56,7 @@ public final class TradingCore: Sendable {
             throw .recovery(.store(error))
         }
         do {
-            guard stored == .none || JournalReader.isPresent(in: journalDirectory) else {
+            guard try stored == .none || JournalReader.isPresent(in: journalDirectory) else {
                 throw StartFailure.recovery(.storeAhead(store: stored, journal: .none))
             }
             handOver = JournalHandOver(
@@ -130,6 +130,10 @@ public final class TradingCore: Sendable {
                     return .done
                 }
             }
+            group.addTask {
+                await self.lookForRoom()
+                return .done
+            }
             group.addTask { await self.untilCancelled() }
             var failure: JournalError?
             for await work in group {
@@ -176,6 +180,17 @@ public final class TradingCore: Sendable {
     private func untilCancelled() async -> Work {
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(3_600)) }
         return .cancelled
+    }
+
+    /// While the disk is full, sees each second whether there is room again, although no order that
+    /// would find out is sent here.
+    private func lookForRoom() async {
+        while !Task.isCancelled {
+            if engine.isJournalFull {
+                try? await engine.perform { _, _ throws(Refusal) in }
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
     }
 
     private func stop() async {

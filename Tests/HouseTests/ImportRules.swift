@@ -4,7 +4,9 @@ extension Repository {
         "Trading", "DualWrite", "Verify", "Backup", "Alerts", "Control",
     ]
 
-    static let cLibraries: Set<String> = ["CCurl", "CProcess", "CPostgres", "CHiredis", "CZstd"]
+    static let cLibraries: Set<String> = [
+        "CCurl", "CFiles", "CProcess", "CPostgres", "CHiredis", "CZstd",
+    ]
 
     /// What one room needs of another is a protocol in the room that uses it.
     func importsBetweenRooms() -> [Finding] {

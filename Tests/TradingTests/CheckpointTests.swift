@@ -116,7 +116,9 @@ final class FlakyStore: RowStore {
         checkpoint.stop()
         await running.value
         #expect(store.content.withLock { $0.applied } == fixture.state.lastSequence)
-        try await checkpoint.reach(SequenceNumber(epoch: 9, number: 9))
+        await #expect(throws: StoreError.self) {
+            try await checkpoint.reach(SequenceNumber(epoch: 9, number: 9))
+        }
     }
 
     @Test func whatIsThereAlreadyIsReachedAtOnce() async throws {

@@ -1,3 +1,4 @@
+import Foundation
 import Ledger
 import Synchronization
 import TestSupport
@@ -14,6 +15,10 @@ private final class FailingJournal: Journal {
 
     init(_ failures: Failures) {
         self.failures = failures
+    }
+
+    func keepReserve() throws(JournalError) {
+        if failures.isReserveWanted { throw .diskFull(path: "/reserve") }
     }
 
     func append(_ drafts: [EntryDraft]) throws(JournalError) {
@@ -34,9 +39,25 @@ private final class Failures: Sendable {
 
     var drafts: [EntryDraft] { journaled.withLock { $0 } }
     func add(_ error: JournalError) { waiting.withLock { $0.append(error) } }
-    func next() -> JournalError? {
-        waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+    /// The next append waits for `condition`, on the writer's thread, before it fails.
+    func add(_ error: JournalError, once condition: @escaping @Sendable () -> Bool) {
+        gate.withLock { $0 = condition }
+        add(error)
     }
+
+    func next() -> JournalError? {
+        let condition = gate.withLock { gate in
+            defer { gate = nil }
+            return gate
+        }
+        while condition?() == false { sched_yield() }
+        return waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+    }
+
+    private let gate = Mutex<(@Sendable () -> Bool)?>(nil)
+    private let reserveWanted = Mutex(false)
+    var isReserveWanted: Bool { reserveWanted.withLock { $0 } }
+    func keepReserve(_ isWanted: Bool) { reserveWanted.withLock { $0 = isWanted } }
     func appended(_ drafts: [EntryDraft]) { journaled.withLock { $0 += drafts } }
 }
 
@@ -101,6 +122,61 @@ private final class Failures: Sendable {
         #expect(await engine.failure() == error)
         await #expect(throws: EngineError.stopped) { try await place(engine) }
         #expect(engine.published.liveOrders().isEmpty)
+        await engine.stop()
+    }
+
+    /// What arrives while the fatal flush is under way is told so and never left waiting.
+    @Test func whoWaitsBehindAFailureOfUnknownOutcomeIsRefused() async throws {
+        let engine = try await start()
+        let isFlushing = Mutex(false)
+        let patience = ContinuousClock.now + .seconds(30)
+        failures.add(
+            .inputOutput(path: "/bad", problem: "EIO"),
+            once: {
+                isFlushing.withLock { $0 = true }
+                return engine.waitingDecisions == 3 || ContinuousClock.now > patience
+            })
+        let outcome: @Sendable () async -> EngineError? = {
+            do throws(EngineError) {
+                try await place(engine)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        let outcomes = await withTaskGroup(of: EngineError?.self) { group in
+            group.addTask(operation: outcome)
+            while !isFlushing.withLock({ $0 }) { await Task.yield() }
+            for _ in 0..<3 { group.addTask(operation: outcome) }
+            return await group.reduce(into: [EngineError?]()) { $0.append($1) }
+        }
+        #expect(outcomes.count { $0 == .stopped } == 3)
+        #expect(outcomes.count { if case .unknown = $0 { true } else { false } } == 1)
+        #expect(await engine.failure() != nil)
+    }
+
+    @Test func operatorsUseTheReserveOfAFullJournal() async throws {
+        let engine = try await start()
+        failures.keepReserve(true)
+        await #expect(
+            throws: EngineError.journalFull(JournalError.diskFull(path: "/reserve").description)
+        ) { try await place(engine) }
+        #expect(engine.isJournalFull)
+        let halted = try await engine.performControl { state, now throws(Refusal) in
+            try state.halt("A", reason: "full", at: now, by: "lin")
+        }
+        #expect(halted.status == .halted)
+        #expect(failures.drafts.last?.kind == "account.halted")
+        #expect(engine.isJournalFull, "what an operator does leaves it full")
+        #expect(engine.published.account("A")?.status == .halted)
+        _ = try await engine.performControl { state, now throws(Refusal) in
+            try state.resume("A", reason: "room", at: now, by: "lin")
+        }
+        failures.keepReserve(false)
+        try await engine.perform { _, _ throws(Refusal) in }
+        #expect(!engine.isJournalFull, "asked without anything to write, it finds the room")
+        try await place(engine)
+        #expect(failures.drafts.map(\.sequence.number) == [1, 2, 3, 4])
         await engine.stop()
     }
 

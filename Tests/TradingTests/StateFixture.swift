@@ -102,7 +102,7 @@ struct StateEssence: Equatable {
     let positions: [String: [String: Position]]
     let accounts: [String: AccountState]
     let risk: [String: RiskDay]
-    let revocations: [String: Revocation]
+    let revocations: [String: Timestamp]
     let digests: [DigestScope: Digest]
     let sequence: SequenceNumber
     let liveOrderCounts: [String: Int]
@@ -116,7 +116,7 @@ struct StateEssence: Equatable {
         positions = state.positions.mapValues { $0.mapValues(\.value) }.filter { !$0.value.isEmpty }
         accounts = state.accounts.mapValues(\.value)
         risk = state.risk.mapValues(\.value)
-        revocations = state.revocations.mapValues(\.value)
+        revocations = state.revocations.expiry
         digests = state.digests
         sequence = state.lastSequence
         liveOrderCounts = state.liveOrderCounts.filter { $0.value != 0 }

@@ -17,6 +17,10 @@ public protocol Journal: AnyObject {
     /// The key of the digests of this journal's rows; made with the journal, kept for ever.
     var digestKey: SipHashKey { get }
 
+    /// Makes sure that operators' acts find room after the disk has become full. Throws `diskFull`
+    /// when what is there has to be kept for them: nothing else may be appended then.
+    func keepReserve() throws(JournalError)
+
     /// Appends all or none, with one flush for all of them. When this returns they are durable.
     /// The drafts' sequence numbers must follow the head.
     func append(_ drafts: [EntryDraft]) throws(JournalError)

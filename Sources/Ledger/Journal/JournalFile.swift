@@ -21,9 +21,17 @@ struct JournalFile {
         return prefix + String(repeating: "0", count: 16 - digits.utf8.count) + digits + suffix
     }
 
-    /// The files of a directory, oldest first.
-    static func all(in directory: String) -> [JournalFile] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    /// The files of a directory, oldest first; none where there is no such directory. A directory
+    /// that cannot be read is an error and not an empty journal.
+    static func all(in directory: String) throws(JournalError) -> [JournalFile] {
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: directory)
+        } catch CocoaError.fileReadNoSuchFile {
+            return []
+        } catch {
+            throw .inputOutput(path: directory, problem: error.localizedDescription)
+        }
         return names.compactMap { name -> JournalFile? in
             guard name.hasPrefix(prefix), name.hasSuffix(suffix),
                 let first = Int64(name.dropFirst(prefix.count).dropLast(suffix.count))
@@ -63,7 +71,8 @@ struct JournalFile {
         return file
     }
 
-    private static func flushDirectory(_ path: String) throws(JournalError) {
+    /// Has the directory's entries on disk.
+    static func flushDirectory(_ path: String) throws(JournalError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw .inputOutput(path: path, problem: String(cString: strerror(errno)))

@@ -13,17 +13,17 @@ public final class JournalReader {
 
     public init(directory: String) throws(JournalError) {
         self.directory = directory
-        guard !JournalFile.all(in: directory).isEmpty else { throw .missing(path: directory) }
+        guard try !JournalFile.all(in: directory).isEmpty else { throw .missing(path: directory) }
     }
 
     /// Whether there is a journal at all.
-    public static func isPresent(in directory: String) -> Bool {
-        !JournalFile.all(in: directory).isEmpty
+    public static func isPresent(in directory: String) throws(JournalError) -> Bool {
+        try !JournalFile.all(in: directory).isEmpty
     }
 
     /// The key of the digests of this journal's rows.
     public func digestKey() throws(JournalError) -> SipHashKey {
-        guard let first = JournalFile.all(in: directory).first else {
+        guard let first = try JournalFile.all(in: directory).first else {
             throw .missing(path: directory)
         }
         return try open(first).header.digestKey
@@ -37,7 +37,7 @@ public final class JournalReader {
         after sequence: SequenceNumber, limit: Int
     ) throws(JournalError) -> [Entry] {
         var found: [Entry] = []
-        let files = JournalFile.all(in: directory)
+        let files = try JournalFile.all(in: directory)
         var index = max(0, (files.firstIndex { $0.firstSequence > sequence } ?? files.count) - 1)
         var position = sequence
         if index == 0, let oldest = files.first { try expect(oldest, toReachBackTo: sequence) }
@@ -54,7 +54,7 @@ public final class JournalReader {
 
     /// The last entry's sequence and checksum, the entry itself verified.
     public func head() throws(JournalError) -> JournalHead {
-        guard let newest = JournalFile.all(in: directory).last else {
+        guard let newest = try JournalFile.all(in: directory).last else {
             throw .missing(path: directory)
         }
         let (_, header, database) = try open(newest)

@@ -24,6 +24,7 @@ public final class SQLiteJournal: Journal {
     private var path: String
     private var database: DatabaseQueue
     private var bytesInFile: Int
+    private var reserve: JournalReserve
     /// The first entry that the file in use has or will have.
     private var firstInFile: SequenceNumber
 
@@ -35,32 +36,27 @@ public final class SQLiteJournal: Journal {
     ) throws(JournalError) {
         self.directory = directory
         self.options = options
-        do {
-            try FileManager.default.createDirectory(
-                atPath: directory, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw .inputOutput(path: directory, problem: error.localizedDescription)
-        }
+        try Self.make(directory)
         guard let lock = try FileLock(path: directory + "/writer.lock") else {
             throw .lockedElsewhere(path: directory)
         }
         self.lock = lock
-        if JournalFile.all(in: directory).isEmpty {
+        if try JournalFile.all(in: directory).isEmpty {
             let origin = JournalHead(
                 sequence: SequenceNumber(epoch: epochAbove + 1, number: 0), checksum: .origin)
             try JournalFile.begin(
                 in: directory, JournalHeader(digestKey: .random(), previous: origin))
         }
-        Self.finishOlderFiles(in: directory)
+        Self.finishOlderFiles(try JournalFile.all(in: directory))
         reader = try JournalReader(directory: directory)
         digestKey = try reader.digestKey()
         head = try reader.head()
-        guard let newest = JournalFile.all(in: directory).last else {
+        guard let newest = try JournalFile.all(in: directory).last else {
             throw .missing(path: directory)
         }
         path = newest.path
         database = try Self.open(newest.path, options)
+        reserve = JournalReserve(path: newest.path, checkpointPages: options.checkpointPages)
         bytesInFile = Self.size(of: newest.path)
         firstInFile = newest.firstSequence
     }
@@ -74,7 +70,13 @@ public final class SQLiteJournal: Journal {
 
     public func append(_ drafts: [EntryDraft]) throws(JournalError) {
         if drafts.isEmpty { return }
-        if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile { try roll() }
+        if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile {
+            do throws(JournalError) {
+                try roll()
+            } catch .diskFull {
+                // The file in use takes what still fits; the next append tries again.
+            }
+        }
         var chain = head
         var rows: [StoredEntry] = []
         rows.reserveCapacity(drafts.count)
@@ -101,6 +103,17 @@ public final class SQLiteJournal: Journal {
         try reader.entries(after: sequence, limit: limit)
     }
 
+    public func keepReserve() throws(JournalError) {
+        guard try !reserve.extend() else { return }
+        // What is in the file already need not be kept in the log: the next entry is written at its
+        // beginning then.
+        let isFolded = try? database.writeWithoutTransaction { database in
+            let row = try GRDB.Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(PASSIVE)")
+            return row.map { $0[1] as Int64? == $0[2] as Int64? } ?? false
+        }
+        if isFolded != true { throw .diskFull(path: path) }
+    }
+
     private func insert(_ rows: [StoredEntry]) throws {
         try database.writeWithoutTransaction { database in
             try database.inTransaction(.immediate) {
@@ -120,15 +133,35 @@ public final class SQLiteJournal: Journal {
 
     // MARK: - Files
 
+    /// The directory, owner-only, and durable in its parent.
+    private static func make(_ directory: String) throws(JournalError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw .inputOutput(path: directory, problem: error.localizedDescription)
+        }
+        try JournalFile.flushDirectory((directory as NSString).deletingLastPathComponent)
+    }
+
     private static func open(
         _ path: String, _ options: Options
     ) throws(JournalError) -> DatabaseQueue {
         do {
-            let database = try DatabaseQueue(path: path)
+            var configuration = GRDB.Configuration()
+            // Somebody looking into the file must not stop the writer.
+            configuration.busyMode = .timeout(5)
+            let database = try DatabaseQueue(path: path, configuration: configuration)
             try database.writeWithoutTransaction { database in
+                // It answers with the mode that the file is in afterwards.
+                let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
+                guard mode == "wal" else {
+                    throw JournalError.inputOutput(
+                        path: path, problem: "journal_mode is \(mode ?? "unknown"), not wal")
+                }
                 try database.execute(
                     sql: """
-                        PRAGMA journal_mode = WAL;
                         PRAGMA wal_autocheckpoint = \(options.checkpointPages);
                         PRAGMA synchronous = FULL;
                         """)
@@ -156,6 +189,7 @@ public final class SQLiteJournal: Journal {
         let finished = (database, path)
         database = try Self.open(next.path, options)
         path = next.path
+        reserve = JournalReserve(path: path, checkpointPages: options.checkpointPages)
         bytesInFile = 0
         firstInFile = next.firstSequence
         head = JournalHead(sequence: head.sequence, checksum: header.checksum)
@@ -177,8 +211,8 @@ public final class SQLiteJournal: Journal {
 
     /// Finishes the files that were rolled away from while a reader had them open, or right before a
     /// crash.
-    private static func finishOlderFiles(in directory: String) {
-        for file in JournalFile.all(in: directory).dropLast() {
+    private static func finishOlderFiles(_ files: [JournalFile]) {
+        for file in files.dropLast() {
             let attributes = try? FileManager.default.attributesOfItem(atPath: file.path)
             let mode = (attributes?[.posixPermissions] as? NSNumber)?.intValue ?? 0
             guard mode & 0o200 != 0, let database = try? DatabaseQueue(path: file.path) else {

@@ -91,8 +91,8 @@ extension TradingState {
     }
 
     public mutating func revoke(_ revocation: Revocation, at now: Timestamp, by actor: String) {
-        if revocations[revocation.tokenID] != nil { return }
-        put(revocation)
+        if revocations.contains(revocation.tokenID) || revocation.expiresAt <= now { return }
+        append(revocation, at: now)
         seal("token.revoked", at: now, by: actor)
     }
 }

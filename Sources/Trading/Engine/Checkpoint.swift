@@ -73,8 +73,9 @@ public final class Checkpoint: Sendable {
     public func reach(_ sequence: SequenceNumber) async throws(StoreError) {
         let failure = await withCheckedContinuation { continuation in
             let known: StoreError?? = content.withLock { content in
-                if content.applied >= sequence || content.isStopping { return .some(nil) }
+                if content.applied >= sequence { return .some(nil) }
                 if let failure = content.failure { return .some(failure) }
+                if content.isStopping { return .some(Self.stopping) }
                 content.waiters.append((sequence, continuation))
                 return nil
             }
@@ -98,8 +99,12 @@ public final class Checkpoint: Sendable {
             defer { content.waiters = [] }
             return content.waiters
         }
-        for waiter in waiters { waiter.continuation.resume(returning: nil) }
+        for waiter in waiters { waiter.continuation.resume(returning: Self.stopping) }
     }
+
+    /// For who waits for rows that are not written any more by this process.
+    private static let stopping = StoreError.unavailable(
+        store: "checkpoint", problem: "the core is stopping")
 
     /// Has everything written, and ends `run`.
     public func stop() {
@@ -111,19 +116,29 @@ public final class Checkpoint: Sendable {
     private func round() async -> Bool {
         if content.withLock({ $0.through == $0.applied }) { return false }
         await gather()
+        do throws(StoreError) {
+            try await write()
+        } catch {
+            logger.error("the checkpoint was not written", metadata: ["error": "\(error)"])
+            if content.withLock({ $0.isStopping }) { return false }
+            try? await Task.sleep(for: .seconds(1))
+        }
+        return true
+    }
+
+    /// Writes what waits as one round. By one caller at a time: by a recovery before `run`, then by
+    /// `run` alone.
+    func write() async throws(StoreError) {
         let batches = takeBatches()
+        if batches.isEmpty { return }
         let round = CheckpointRound(batches)
         do throws(StoreError) {
             try await store.apply(round.batch)
         } catch {
-            logger.error("the checkpoint was not written", metadata: ["error": "\(error)"])
             putBack(batches, error)
-            if content.withLock({ $0.isStopping }) { return false }
-            try? await Task.sleep(for: .seconds(1))
-            return true
+            throw error
         }
         finish(round)
-        return true
     }
 
     /// Lets rows come together for one interval, or until somebody waits for them: few large rounds

@@ -9,8 +9,9 @@ internal import Metrics
 ///     validate and decide → journal → publish → answer
 ///
 /// A decision is a function of the state and the time. When the disk is full the whole batch is
-/// taken back and refused; when the journal fails in a way that leaves its outcome unknown, the
-/// engine stops for good: a restart reads what is durable.
+/// taken back and refused, but for what operators do, which is written into the journal's reserve;
+/// when the journal fails in a way that leaves its outcome unknown, the engine stops for good: a
+/// restart reads what is durable.
 public final class Engine: Sendable {
     public struct Options: Sendable {
         /// Most decisions that may wait; also most orders that may wait for a worker.
@@ -58,8 +59,24 @@ public final class Engine: Sendable {
     public func perform<Result: Sendable>(
         _ decide: @escaping @Sendable (inout TradingState, Timestamp) throws(Refusal) -> Result
     ) async throws(EngineError) -> Result {
+        try await perform(isControl: false, decide)
+    }
+
+    /// As `perform`, for what an operator does to keep the desk safe: on a full disk it is written
+    /// into the journal's reserve.
+    public func performControl<Result: Sendable>(
+        _ decide: @escaping @Sendable (inout TradingState, Timestamp) throws(Refusal) -> Result
+    ) async throws(EngineError) -> Result {
+        try await perform(isControl: true, decide)
+    }
+
+    private func perform<Result: Sendable>(
+        isControl: Bool,
+        _ decide: @escaping @Sendable (inout TradingState, Timestamp) throws(Refusal) -> Result
+    ) async throws(EngineError) -> Result {
         let outcome = await withCheckedContinuation { continuation in
-            let job = Decision(decide: decide, continuation: continuation)
+            let job = Decision(
+                isControl: isControl, decide: decide, continuation: continuation)
             guard inbox.add(job) else {
                 continuation.resume(returning: .failure(EngineError.stopped))
                 return
@@ -79,6 +96,8 @@ public final class Engine: Sendable {
     }
 
     public var waitingDecisions: Int { inbox.count }
+    /// The disk is full: nothing but what operators do is journaled.
+    public var isJournalFull: Bool { published.isJournalFull }
 
     /// Lets what is waiting finish, then stops the thread. Returns when it has stopped.
     public func stop() async {
@@ -117,6 +136,8 @@ extension EngineError: CustomStringConvertible {
 
 /// A decision without its result type.
 protocol WaitingDecision: AnyObject {
+    /// It may use the journal's reserve.
+    var isControl: Bool { get }
     func decide(_ state: inout TradingState, at now: Timestamp)
     /// The batch is durable.
     func succeed()
@@ -124,14 +145,17 @@ protocol WaitingDecision: AnyObject {
 }
 
 private final class Decision<Result: Sendable>: WaitingDecision {
+    let isControl: Bool
     private let body: @Sendable (inout TradingState, Timestamp) throws(Refusal) -> Result
     private let continuation: CheckedContinuation<Swift.Result<Result, EngineError>, Never>
     private var outcome: Swift.Result<Result, EngineError> = .failure(.stopped)
 
     init(
+        isControl: Bool,
         decide: @escaping @Sendable (inout TradingState, Timestamp) throws(Refusal) -> Result,
         continuation: CheckedContinuation<Swift.Result<Result, EngineError>, Never>
     ) {
+        self.isControl = isControl
         body = decide
         self.continuation = continuation
     }

@@ -45,8 +45,7 @@ final class EngineWriter: @unchecked Sendable {
         do {
             flusher.start(with: try openJournal())
             while let work = inbox.take(atMost: batchMax - underWay, awaitsFlush: underWay > 0) {
-                for flushed in work.flushed { try take(flushed) }
-                decide(work.decisions)
+                try take(work)
             }
             flusher.stop()
             inbox.stopped(because: nil)
@@ -58,12 +57,24 @@ final class EngineWriter: @unchecked Sendable {
         }
     }
 
-    private func decide(_ decisions: [any WaitingDecision]) {
+    private func take(_ work: Inbox.Work) throws(JournalError) {
+        do throws(JournalError) {
+            for flushed in work.flushed { try take(flushed) }
+        } catch {
+            // They came with the bad news and are not decided any more.
+            for decision in work.decisions { decision.fail(.stopped) }
+            throw error
+        }
+        decide(work.decisions)
+    }
+
+    private func decide(_ decisions: [any WaitingDecision], mayUseReserve: Bool = false) {
         if decisions.isEmpty { return }
         let now = Timestamp.now()
         for decision in decisions { decision.decide(&state, at: now) }
         let flush = Flush(
-            batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence)
+            batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence,
+            mayUseReserve: mayUseReserve)
         underWay += decisions.count
         if underWay == 1, inbox.isEmpty {
             flusher.flushHere(flush)
@@ -76,22 +87,40 @@ final class EngineWriter: @unchecked Sendable {
         switch flushed.outcome {
         case .success: for flush in flushed.flushes { answer(flush) }
         case .failure(.diskFull(let path)):
-            // Definite: SQLite has taken the whole transaction back, and so do we, with all that
-            // was decided upon it.
-            let error = JournalError.diskFull(path: path)
-            logger.error("the journal is full", metadata: ["path": "\(path)"])
-            state.rollback()
-            for flush in flushed.flushes + flusher.takeBack() {
-                flush.fail(.journalFull(error.description))
-                underWay -= flush.decisions.count
-            }
+            takeBack(flushed.flushes, because: .diskFull(path: path))
         case .failure(let error):
             for flush in flushed.flushes { flush.fail(.unknown(error.description)) }
             throw error
         }
     }
 
+    /// Definite: SQLite has taken the whole transaction back, and so do we, with all that was
+    /// decided upon it. What operators want is decided again, alone, and may use the reserve.
+    private func takeBack(_ flushes: [Flush], because error: JournalError) {
+        if !published.isJournalFull {
+            logger.error("orders are refused", metadata: ["problem": "\(error)"])
+            published.setJournalFull(true)
+        }
+        state.rollback()
+        var control: [any WaitingDecision] = []
+        for flush in flushes + flusher.takeBack() {
+            underWay -= flush.decisions.count
+            for decision in flush.decisions {
+                if decision.isControl, !flush.mayUseReserve {
+                    control.append(decision)
+                } else {
+                    decision.fail(.journalFull(error.description))
+                }
+            }
+        }
+        decide(control, mayUseReserve: true)
+    }
+
     private func answer(_ flush: Flush) {
+        if published.isJournalFull, !flush.mayUseReserve {
+            logger.notice("there is room for the journal again")
+            published.setJournalFull(false)
+        }
         state.settle(flush.batch)
         underWay -= flush.decisions.count
         let batch = flush.batch

@@ -7,6 +7,8 @@ struct Flush {
     let batch: CommittedBatch
     let decisions: [any WaitingDecision]
     let head: SequenceNumber
+    /// Operators' acts alone: room that the journal keeps for them may be used.
+    let mayUseReserve: Bool
 
     func fail(_ error: EngineError) {
         for decision in decisions { decision.fail(error) }
@@ -36,6 +38,9 @@ final class Flusher: @unchecked Sendable {
     private var isBusy = false
     private var isHeld = false
     private var isStopped = false
+    /// What is left of the journal is kept for operators; until it is not, every batch asks again,
+    /// an empty one too. Used where the journal is.
+    private var isFull = false
 
     init(whenFlushed: @escaping (Flushed) -> Void) {
         self.whenFlushed = whenFlushed
@@ -111,8 +116,14 @@ final class Flusher: @unchecked Sendable {
     }
 
     private func write(_ flushes: [Flush]) throws(JournalError) {
+        guard let journal else { return }
         let drafts = flushes.flatMap(\.batch.drafts)
-        guard !drafts.isEmpty, let journal else { return }
+        if !flushes.allSatisfy(\.mayUseReserve), isFull || !drafts.isEmpty {
+            isFull = true
+            try journal.keepReserve()
+            isFull = false
+        }
+        if drafts.isEmpty { return }
         let start = DispatchTime.now().uptimeNanoseconds
         try journal.append(drafts)
         commitDuration.recordNanoseconds(Int64(DispatchTime.now().uptimeNanoseconds - start))

@@ -12,9 +12,10 @@ public final class PublishedState: Sendable {
         var balances: [String: Tracked<Balance>] = [:]
         var positions: [String: [String: Tracked<Position>]] = [:]
         var accounts: [String: Tracked<AccountState>] = [:]
-        var revokedTokens: Set<String> = []
+        var revokedTokens = RevokedTokens()
         var head = SequenceNumber.none
         var unknownOrders = 0
+        var isJournalFull = false
         /// Live orders by account.
         var live: [String: Set<String>] = [:]
 
@@ -33,14 +34,14 @@ public final class PublishedState: Sendable {
             clientOrderIDs[key] = order.orderID
         }
 
-        mutating func take(_ news: News) {
+        mutating func take(_ news: News, at now: Timestamp) {
             switch news {
             case .order(let order): put(order)
             case .balance(let balance): balances[balance.value.accountID] = balance
             case .position(let position):
                 positions[position.value.accountID, default: [:]][position.value.symbol] = position
             case .account(let account): accounts[account.value.accountID] = account
-            case .revocation(let revocation): revokedTokens.insert(revocation.value.tokenID)
+            case .revocation(let revocation): revokedTokens.insert(revocation, at: now)
             }
         }
     }
@@ -53,13 +54,18 @@ public final class PublishedState: Sendable {
         initial.balances = state.balances
         initial.positions = state.positions
         initial.accounts = state.accounts
-        initial.revokedTokens = Set(state.revocations.keys)
+        initial.revokedTokens = state.revocations
         initial.head = state.lastSequence
         content = Mutex(initial)
     }
 
     public var head: SequenceNumber { content.withLock { $0.head } }
     public var unknownOrders: Int { content.withLock { $0.unknownOrders } }
+    var isJournalFull: Bool { content.withLock { $0.isJournalFull } }
+
+    func setJournalFull(_ isFull: Bool) {
+        content.withLock { $0.isJournalFull = isFull }
+    }
 
     /// An order that is live, or ended too recently to be in the checkpoint.
     public func order(_ orderID: String) -> Order? {
@@ -109,7 +115,8 @@ public final class PublishedState: Sendable {
     /// Takes over what one batch changed.
     func publish(_ batch: CommittedBatch, head: SequenceNumber) {
         content.withLock { content in
-            for news in batch.news { content.take(news) }
+            let now = batch.drafts.last?.time ?? Timestamp(microseconds: 0)
+            for news in batch.news { content.take(news, at: now) }
             content.head = head
         }
     }

@@ -38,8 +38,11 @@ public enum Recovery {
 
     /// Reads, and hands what the checkpoint lacks to it. Time grows with the live orders and with
     /// the entries after the checkpoint, not with the past.
+    /// - Parameter unwrittenPagesMax: pages of entries that may wait in memory for the checkpoint
+    ///   while it is far behind, or gone.
     public static func run(
-        rules: [AccountRules], journal: JournalReader, store: any RowStore
+        rules: [AccountRules], journal: JournalReader, store: any RowStore,
+        at now: Timestamp = .now(), unwrittenPagesMax: Int = 50
     ) async throws(Failure) -> Outcome {
         do {
             let head = try journal.head()
@@ -49,12 +52,13 @@ public enum Recovery {
             }
             var state = TradingState(
                 rules: rules, digestKey: try journal.digestKey(), sequence: stored)
-            try await load(store, into: &state)
+            try await load(store, at: now, into: &state)
             // Where nothing follows what is stored, the store has all there is, although a new
             // journal's head (an epoch's entry 0) has a higher number.
             let isCurrent = try journal.entries(after: stored, limit: 1).isEmpty
             let checkpoint = Checkpoint(store: store, applied: isCurrent ? head.sequence : stored)
-            let replayed = try await replay(journal, after: stored, into: &state, checkpoint)
+            let replayed = try await replay(
+                journal, after: stored, into: &state, checkpoint, unwrittenPagesMax)
             state.resume(at: head.sequence)
             return Outcome(state: state, checkpoint: checkpoint, replayedEntries: replayed)
         } catch let error as Failure {
@@ -69,23 +73,58 @@ public enum Recovery {
     }
 
     /// Everything that can still change, and the digests.
-    private static func load(_ store: any RowStore, into state: inout TradingState) async throws {
-        var queries = ["balances", "positions", "accounts", "risk", "revocations"]
-            .map(RowQuery.init(dataset:))
+    private static func load(
+        _ store: any RowStore, at now: Timestamp, into state: inout TradingState
+    ) async throws {
+        let stamps = try await store.digests()
+        for dataset in ["balances", "positions", "accounts", "risk"] {
+            try await loadWhole(dataset, store, stamps, into: &state)
+        }
         var live = RowQuery(dataset: "orders")
         live.present = ["compensation"]
-        queries.append(live)
-        for var query in queries {
+        var revocations = RowQuery(dataset: "revocations")
+        revocations.range = RowQuery.Range(field: "expires_at", from: .timestamp(now), before: nil)
+        for var query in [live, revocations] {
             query.limit = .max
             for row in try await store.rows(query) { try state.restore(row) }
         }
-        for stamp in try await store.digests() { state.restore(stamp) }
+        for stamp in stamps { state.restore(stamp) }
+    }
+
+    /// A dataset of which every row is read, so that the rows must give the digests that stand
+    /// beside them: a row that somebody changed there is never taken for the truth.
+    private static func loadWhole(
+        _ dataset: String, _ store: any RowStore, _ stamps: [DigestStamp],
+        into state: inout TradingState
+    ) async throws {
+        var query = RowQuery(dataset: dataset)
+        query.limit = .max
+        var found: [DigestScope: Digest] = [:]
+        for row in try await store.rows(query) {
+            guard let (scope, hash) = try state.restore(row) else { continue }
+            found[scope, default: .empty].add(hash)
+        }
+        let expected = stamps.filter { $0.scope.dataset == dataset && $0.digest != .empty }
+        for stamp in expected where found.removeValue(forKey: stamp.scope) != stamp.digest {
+            throw damaged(stamp.scope)
+        }
+        if let unexpected = found.keys.first { throw damaged(unexpected) }
+    }
+
+    private static func damaged(_ scope: DigestScope) -> StoreError {
+        .damaged(
+            store: "checkpoint",
+            problem: """
+                the rows of \(scope.dataset) of '\(scope.account)' are not those that were written \
+                (their digest differs); move the files state.sqlite* away, and they are made \
+                again from the journal
+                """)
     }
 
     /// Replays page after page; the next one is read and verified while this one is taken in.
     private static func replay(
         _ journal: JournalReader, after start: SequenceNumber, into state: inout TradingState,
-        _ checkpoint: Checkpoint
+        _ checkpoint: Checkpoint, _ unwrittenPagesMax: Int
     ) async throws -> Int {
         let pages = JournalPages(journal, size: pageSize)
         var count = 0
@@ -99,6 +138,11 @@ public enum Recovery {
             }
             checkpoint.add(batch)
             count += page.count
+            if count.isMultiple(of: unwrittenPagesMax * pageSize) {
+                try await checkpoint.write()
+                let (through, ended) = checkpoint.takeEnded()
+                state.evictEnded(through: through, orderIDs: ended)
+            }
             page = try await next.get()
         }
         return count

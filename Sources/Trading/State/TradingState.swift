@@ -23,7 +23,7 @@ public struct TradingState: Sendable {
     private(set) var positions: [String: [String: Tracked<Position>]] = [:]
     private(set) var accounts: [String: Tracked<AccountState>] = [:]
     private(set) var risk: [String: Tracked<RiskDay>] = [:]
-    private(set) var revocations: [String: Tracked<Revocation>] = [:]
+    private(set) var revocations = RevokedTokens()
     private(set) var digests: [DigestScope: Digest] = [:]
     /// Everything up to here that had ended has left `orders`.
     private(set) var evictedThrough: SequenceNumber = .none
@@ -87,7 +87,7 @@ enum News: Sendable {
     case balance(Tracked<Balance>)
     case position(Tracked<Position>)
     case account(Tracked<AccountState>)
-    case revocation(Tracked<Revocation>)
+    case revocation(Revocation)
 }
 
 /// What follows from a decision once it is durable.
@@ -110,17 +110,32 @@ private struct OpenEntry: Sendable {
     var changes: [RowChange] = []
     var scopes: [DigestScope] = []
     var rows: [(key: RowKey, row: Row)] = []
+    /// Where each row stands, once there are more than a look through all of them is quicker for.
+    private var places: [RowKey: Int] = [:]
+
+    private static let searchedCountMax = 8
 
     /// A row that one decision changes twice is journaled once, as it stands at the end.
     mutating func add(_ change: RowChange, key: RowKey, row: Row, scope: DigestScope) {
-        if let index = rows.firstIndex(where: { $0.key == key }) {
+        if let index = place(of: key) {
             changes[index] = change
             rows[index].row = row
         } else {
             changes.append(change)
             rows.append((key, row))
+            notePlaces()
         }
         if !scopes.contains(scope) { scopes.append(scope) }
+    }
+
+    private func place(of key: RowKey) -> Int? {
+        rows.count > Self.searchedCountMax
+            ? places[key] : rows.firstIndex(where: { $0.key == key })
+    }
+
+    private mutating func notePlaces() {
+        guard rows.count > Self.searchedCountMax else { return }
+        for index in places.count..<rows.count { places[rows[index].key] = index }
     }
 }
 
@@ -130,7 +145,7 @@ private enum Undo: Sendable {
     case position(String, String, Tracked<Position>?)
     case account(String, Tracked<AccountState>?)
     case risk(String, Tracked<RiskDay>?)
-    case revocation(String, Tracked<Revocation>?)
+    case revocation(String)
     case digest(DigestScope, Digest?)
     case sequence(SequenceNumber)
 }
@@ -176,12 +191,12 @@ extension TradingState {
         risk[day.masterAccount] = tracked(day, replacing: old)
     }
 
-    mutating func put(_ revocation: Revocation) {
-        let old = revocations[revocation.tokenID]
-        undo.append(.revocation(revocation.tokenID, old))
-        let new = tracked(revocation, replacing: old)
-        revocations[revocation.tokenID] = new
-        uncommitted.news.append(.revocation(new))
+    /// Of a token that has not been revoked before.
+    mutating func append(_ revocation: Revocation, at now: Timestamp) {
+        undo.append(.revocation(revocation.tokenID))
+        _ = record(revocation, replacing: nil)
+        revocations.insert(revocation, at: now)
+        uncommitted.news.append(.revocation(revocation))
     }
 
     private mutating func tracked<Value: Entity>(
@@ -346,7 +361,7 @@ extension TradingState {
         case .position(let account, let symbol, let old): positions[account]?[symbol] = old
         case .account(let account, let old): accounts[account] = old
         case .risk(let master, let old): risk[master] = old
-        case .revocation(let token, let old): revocations[token] = old
+        case .revocation(let token): revocations.remove(token)
         case .digest(let scope, let old): digests[scope] = old
         case .sequence(let old): sequence = old
         }
@@ -374,10 +389,17 @@ extension TradingState {
 
 extension TradingState {
     /// Takes a row as it was checkpointed.
-    public mutating func restore(_ stamped: StampedRow) throws(RowError) {
-        guard let schema = Datasets.catalogue[stamped.row.dataset] else { return }
-        let bytes = stamped.row.encoded(keyCount: schema.keyCount)
-        try restore(stamped, rowHash: digestKey.hash(bytes))
+    /// - Returns: the row's part in its scope's digest; nil for a dataset that is not the core's.
+    @discardableResult
+    public mutating func restore(
+        _ stamped: StampedRow
+    ) throws(RowError) -> (scope: DigestScope, hash: UInt128)? {
+        guard let schema = Datasets.catalogue[stamped.row.dataset] else { return nil }
+        let hash = digestKey.hash(stamped.row.encoded(keyCount: schema.keyCount))
+        try restore(stamped, rowHash: hash)
+        let scope = DigestScope(
+            dataset: stamped.row.dataset, account: stamped.row.account(in: schema))
+        return (scope, hash)
     }
 
     /// Datasets that need no memory pass by.
@@ -405,8 +427,8 @@ extension TradingState {
             let day: Tracked<RiskDay> = try tracked()
             risk[day.value.masterAccount] = day
         case "revocations":
-            let revocation: Tracked<Revocation> = try tracked()
-            revocations[revocation.value.tokenID] = revocation
+            // Taken in at its own expiry, it goes with the first sweep that finds it expired.
+            revocations.insert(try Revocation(row: stamped.row), at: Timestamp(microseconds: 0))
         default: break
         }
     }
@@ -419,9 +441,14 @@ extension TradingState {
     mutating func replay(_ entry: Entry) throws -> [StoreBatch.Change] {
         var changes: [StoreBatch.Change] = []
         changes.reserveCapacity(entry.changes.count)
-        for change in entry.changes where change.operation == .put {
+        for change in entry.changes {
             let row = try change.row()
             guard let schema = Datasets.catalogue[row.dataset] else { continue }
+            guard change.operation == .put else {
+                let key = RowKey(dataset: row.dataset, values: row.values)
+                changes.append(StoreBatch.Change(key: key, row: nil, sequence: entry.sequence))
+                continue
+            }
             let stamped = StampedRow(row: row, sequence: entry.sequence)
             try restore(stamped, rowHash: digestKey.hash(change.encoded))
             changes.append(

@@ -74,6 +74,7 @@ struct CoreControl: Sendable {
             json.member("journal_sequence", published.head.description)
             json.member("checkpoint_sequence", core.checkpoint.appliedSequence.description)
             json.member("checkpoint_failure", core.checkpoint.failure?.description)
+            json.member("journal_full", core.engine.isJournalFull)
             json.member("queue_depth", core.engine.orders.count)
             json.member("queue_capacity", core.engine.orders.capacity)
             json.member("live_orders", published.liveOrders().count)
@@ -140,7 +141,7 @@ struct AccountChange: Sendable {
         guard verb == "halt" || verb == "resume" else {
             throw APIError.notFound("'\(verb)' is neither halt nor resume")
         }
-        _ = try await core.engine.perform { state, now throws(Refusal) in
+        _ = try await core.engine.performControl { state, now throws(Refusal) in
             verb == "halt"
                 ? try state.halt(accountID, reason: act.reason, at: now, by: act.operatorName)
                 : try state.resume(accountID, reason: act.reason, at: now, by: act.operatorName)
@@ -176,7 +177,7 @@ struct OrderChange: Sendable {
     ) async throws {
         let (orderID, act) = (orderID, act)
         do {
-            try await core.engine.perform { state, now throws(Refusal) in
+            try await core.engine.performControl { state, now throws(Refusal) in
                 try state.resolve(
                     orderID, as: resolution, reason: act.reason, at: now, by: act.operatorName)
             }

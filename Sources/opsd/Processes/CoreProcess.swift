@@ -82,6 +82,9 @@ struct CoreProcess {
 
     /// Ready once an account can trade; an account that cannot is refused by itself.
     private func readiness(_ core: TradingCore) -> String? {
+        if core.engine.isJournalFull {
+            return "the disk is full: orders are refused until there is room"
+        }
         let accounts = configuration.accounts.tradingAccounts.filter(\.status.acceptsOrders)
         let isAnyOpen = accounts.contains { core.engine.published.balance($0.id) != nil }
         return accounts.isEmpty || isAnyOpen
