@@ -64,7 +64,8 @@ struct RuleTests {
         "Forbidden calls in code",
         arguments: [
             "let a = try! b()", "let a = b as! C", "fatalError(\"no\")", "Thread.sleep(1)",
-            "usleep(1)", "let a = \"\\(try! b())\"",
+            "usleep(1)", "sleep(1)", "_ = Glibc.sleep(1)", "nanosleep(&a, nil)", "sem_wait(&a)",
+            "let a = DispatchSemaphore(value: 0)", "let a = \"\\(try! b())\"",
         ])
     func forbiddenCalls(_ line: String) {
         #expect(lines(source("\n" + line).forbiddenCalls()) == ["Sources/Trading/A.swift:2"])
@@ -75,7 +76,8 @@ struct RuleTests {
         arguments: [
             "// try! b()", "let a = \"fatalError(\"", "let a = #\"as! \"B\" as!\"#",
             "let a = \"\"\"\n    try! \"b\"\n    \"\"\"", "nonfatalError(1)", "/* usleep(1) */",
-            "try? await Task.sleep(for: a)", "let a = \"\\\"try! \"",
+            "try? await Task.sleep(for: a)", "try await sleep(.seconds(1))", "a.sleep(1)",
+            "let a = \"\\\"try! \"",
         ])
     func allowedCalls(_ line: String) {
         #expect(source(line).forbiddenCalls().isEmpty)
