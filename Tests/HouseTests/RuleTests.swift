@@ -60,6 +60,31 @@ struct RuleTests {
                 == ["Sources/Trading/A.swift:1", "Sources/Trading/A.swift:2"])
     }
 
+    @Test("Imports that Package.swift does not declare, and declarations that nothing imports")
+    func declaredImports() {
+        let repository = Repository([
+            "Package.swift": """
+            let logging = Target.Dependency.product(
+                name: "Logging", package: "swift-log")
+            let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+            let targets = [
+                .target(name: "Ledger", dependencies: [crypto]),
+                .target(
+                    name: "Trading",
+                    dependencies: [
+                        "Ledger", "Control", logging,
+                    ]),
+                .testTarget(name: "TradingTests", dependencies: ["Trading"]),
+            ]
+            """,
+            "Sources/Ledger/A.swift": "import Foundation\ninternal import Crypto\n",
+            "Sources/Trading/B.swift": "import Ledger\ninternal import Logging\nimport NIOCore\n",
+        ])
+        #expect(
+            lines(repository.importsOtherThanDeclared())
+                == ["Package.swift:6", "Sources/Trading/B.swift:3"])
+    }
+
     @Test(
         "Forbidden calls in code",
         arguments: [
