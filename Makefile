@@ -12,6 +12,10 @@ OPSD_CRASH_ROUNDS ?= 20
 # Which measurements `make bench` takes: `make bench ONLY=core.accept-batch`. Empty: all.
 ONLY ?=
 
+# Of every build, the tests' too, so that nothing is built twice: an import that Package.swift does not
+# declare for its target is an error.
+SWIFT_FLAGS := --explicit-target-dependency-import-check error
+
 SWIFT_FILES := Sources Tests Benchmarks/Sources Package.swift Benchmarks/Package.swift
 
 .DEFAULT_GOAL := help
@@ -22,29 +26,29 @@ help:  ## what there is
 
 run:  ## build, and run the embedded default (or ./opsd.yaml) in the foreground
 	@scripts/dependencies run
-	swift build -c $(CONFIGURATION) --product opsd
+	swift build $(SWIFT_FLAGS) -c $(CONFIGURATION) --product opsd
 	@exec .build/$(CONFIGURATION)/opsd run $(ARGS)
 
 test:  ## build and run every test
 	@scripts/dependencies run test
-	swift build --build-tests
-	swift test --skip-build
+	swift build $(SWIFT_FLAGS) --build-tests
+	swift test $(SWIFT_FLAGS) --skip-build
 
 build:  ## the optimised program: .build/release/opsd
 	@scripts/dependencies run
-	swift build -c release --product opsd
+	swift build $(SWIFT_FLAGS) -c release --product opsd
 
 bench: build  ## measure; ONLY=ID,… limits it
 	@scripts/dependencies run bench
-	cd Benchmarks && ONLY='$(ONLY)' swift run -c release bench
+	cd Benchmarks && ONLY='$(ONLY)' swift run $(SWIFT_FLAGS) -c release bench
 
 soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test --filter CrashTests
+	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test $(SWIFT_FLAGS) --filter CrashTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' swift test --filter CrashTests
+	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' swift test $(SWIFT_FLAGS) --filter CrashTests
 
 format:  ## format every Swift file in place
 	swift format format --in-place --recursive $(SWIFT_FILES)

@@ -59,9 +59,7 @@ let package = Package(
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
                 "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, httpTypes,
-                hummingbird,
-                jwt,
-                lifecycle, logging, metrics, nioCore, unixSignals,
+                hummingbird, lifecycle, logging, metrics, nioCore, unixSignals,
             ],
             swiftSettings: house),
 
@@ -87,17 +85,19 @@ let package = Package(
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
             name: "AlpacaBroker",
-            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
+            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON"],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
         .target(
             name: "PaperBroker",
-            dependencies: ["Ledger", "ExactJSON", grdb, hummingbird, lifecycle, logging, metrics],
+            dependencies: [
+                "Ledger", "ExactJSON", grdb, httpTypes, hummingbird, lifecycle, logging, nioCore,
+            ],
             path: "Sources/Brokers/PaperBroker", swiftSettings: house),
 
         // The ground floor.
         .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
         .target(
-            name: "Ledger", dependencies: ["CFiles", crypto, grdb, logging], swiftSettings: house),
+            name: "Ledger", dependencies: ["CFiles", crypto, grdb], swiftSettings: house),
         .target(name: "ExactJSON", dependencies: ["Ledger"], swiftSettings: house),
         .target(name: "StrictYAML", dependencies: ["Ledger", yams], swiftSettings: house),
 

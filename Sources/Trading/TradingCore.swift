@@ -151,11 +151,19 @@ public final class TradingCore: Sendable {
 
     /// Cancels an order: at once when it never left, otherwise by asking the broker, whose word
     /// decides. Returns the order as it stands now.
-    public func cancel(_ orderID: String, by actor: String) async throws(EngineError) -> Order {
+    /// - Parameter reason: kept in the order's row, and so in the journal's entry.
+    public func cancel(
+        _ orderID: String, reason: String? = nil, by actor: String
+    ) async throws(EngineError) -> Order {
         let isWithdrawn = engine.orders.withdraw(orderID)
         do {
             return try await engine.perform { state, now throws(Refusal) in
-                _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
+                if let reason {
+                    _ = try state.cancel(
+                        orderID, isWithdrawn: isWithdrawn, reason: reason, at: now, by: actor)
+                } else {
+                    _ = try state.cancel(orderID, isWithdrawn: isWithdrawn, at: now, by: actor)
+                }
                 return try state.knownOrder(orderID)
             }
         } catch .refused(.unknownOrder) {

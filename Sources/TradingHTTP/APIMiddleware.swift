@@ -22,7 +22,11 @@ struct AnswerMiddleware: RouterMiddleware {
         var context = context
         let response: Response
         do throws(APIError) {
-            context.principal = try await tokens.principal(of: request)
+            try tokens.admitStranger()
+            let principal = try await tokens.principal(of: request)
+            // Known from here on, so that what is refused next is logged under its name.
+            context.principal = principal
+            try tokens.admit(principal)
             response = await answer(request, context, next)
         } catch {
             response = error.response
@@ -55,11 +59,28 @@ struct AnswerMiddleware: RouterMiddleware {
     }
 }
 
-/// Whose request it is: a valid, unrevoked token, within its account's limits.
+/// Whose request it is, by a valid, unrevoked token, and whether it is within the limits.
 struct TokenCheck: Sendable {
     let authority: TokenAuthority
     let published: PublishedState
     let limits: RequestLimits
+
+    /// Before the token is looked at.
+    func admitStranger() throws(APIError) {
+        do {
+            try limits.admitRequest(at: .now())
+        } catch {
+            throw APIError(error)
+        }
+    }
+
+    func admit(_ principal: Principal) throws(APIError) {
+        do {
+            try limits.admitRequest(of: principal.accountID, at: .now())
+        } catch {
+            throw APIError(error)
+        }
+    }
 
     func principal(of request: Request) async throws(APIError) -> Principal {
         let now = Timestamp.now()
@@ -70,11 +91,6 @@ struct TokenCheck: Sendable {
         else {
             throw APIError(
                 status: .unauthorized, message: "the token is missing, invalid, expired or revoked")
-        }
-        do {
-            try limits.admitRequest(of: principal.accountID, at: now)
-        } catch {
-            throw APIError(error)
         }
         return principal
     }

@@ -2,11 +2,13 @@ import Foundation
 import Ledger
 import Logging
 import Synchronization
+import Trading
 
 /// Every access, one JSON object a line, in a file of its own.
 ///
-/// Lines are gathered and written by one task, so that a request never waits for a disk. The lock
-/// guards the lines that wait; it is held for an append.
+/// Lines are gathered and written by one task, so that a request never waits for a disk. Callers
+/// without a token cannot fill the disk: of theirs a few lines a second are written, and the rest is
+/// counted. The lock guards the lines that wait; it is held for an append.
 public final class AccessLog: Sendable {
     struct Access {
         let time: Timestamp
@@ -20,22 +22,34 @@ public final class AccessLog: Sendable {
     private struct Waiting {
         var bytes: [UInt8] = []
         var dropped = 0
+        var strangers = 0
+    }
+
+    private struct Content {
+        var waiting = Waiting()
+        var strangersLeft: TokenBucket
     }
 
     private static let waitingBytesMax = 16_000_000
+    private static let pathBytesMax = 200
+    /// Lines a second of callers without a token.
+    static let strangersPerSecond = 20
 
     private let path: String
-    private let waiting = Mutex(Waiting())
+    private let content: Mutex<Content>
     private let wake: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
     private let logger = Logger(label: "access-log")
 
     public init(path: String) {
         self.path = path
+        content = Mutex(
+            Content(strangersLeft: TokenBucket(count: Self.strangersPerSecond, at: .now())))
         (wake, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     func add(_ access: Access) {
+        if access.principal == nil, !admitStranger(at: access.time) { return }
         var line = JSONWriter(reserving: 256)
         line.object { json in
             json.member("time", access.time.description)
@@ -43,21 +57,35 @@ public final class AccessLog: Sendable {
             json.member("role", access.principal?.role.rawValue)
             json.member("token_id", access.principal?.tokenID)
             json.member("method", access.method)
-            json.member("path", access.path)
+            json.member("path", Self.shortened(access.path))
             json.member("status", access.status)
             json.member("duration_us", Int(access.durationNanoseconds / 1_000))
         }
-        let isFirst = waiting.withLock { waiting in
-            guard waiting.bytes.count < Self.waitingBytesMax else {
-                waiting.dropped += 1
+        let isFirst = content.withLock { content in
+            guard content.waiting.bytes.count < Self.waitingBytesMax else {
+                content.waiting.dropped += 1
                 return false
             }
-            let isFirst = waiting.bytes.isEmpty
-            waiting.bytes += line.bytes
-            waiting.bytes.append(UInt8(ascii: "\n"))
+            let isFirst = content.waiting.bytes.isEmpty
+            content.waiting.bytes += line.bytes
+            content.waiting.bytes.append(UInt8(ascii: "\n"))
             return isFirst
         }
         if isFirst { wakeUp.yield() }
+    }
+
+    private func admitStranger(at now: Timestamp) -> Bool {
+        content.withLock { content in
+            if content.strangersLeft.take(at: now) == nil { return true }
+            content.waiting.strangers += 1
+            return false
+        }
+    }
+
+    /// The first bytes, with a sign that there were more.
+    private static func shortened(_ path: String) -> String {
+        guard path.utf8.count > pathBytesMax else { return path }
+        return String(decoding: path.utf8.prefix(pathBytesMax), as: UTF8.self) + "…"
     }
 
     /// Writes until cancelled, and what is left at the end.
@@ -70,13 +98,14 @@ public final class AccessLog: Sendable {
     }
 
     private func flush() async {
-        let (bytes, dropped) = waiting.withLock { waiting in
-            defer { waiting = Waiting() }
-            return (waiting.bytes, waiting.dropped)
+        let waiting = content.withLock { content in
+            defer { content.waiting = Waiting() }
+            return content.waiting
         }
-        if dropped > 0 {
-            logger.error("accesses were not logged", metadata: ["count": "\(dropped)"])
+        if waiting.dropped > 0 {
+            logger.error("accesses were not logged", metadata: ["count": "\(waiting.dropped)"])
         }
+        let bytes = waiting.bytes + Self.line(ofStrangers: waiting.strangers)
         if bytes.isEmpty { return }
         let path = path
         let problem = await withCheckedContinuation { continuation in
@@ -87,6 +116,17 @@ public final class AccessLog: Sendable {
         if let problem {
             logger.error("the access log was not written", metadata: ["error": "\(problem)"])
         }
+    }
+
+    /// How many accesses without a token have no line of their own.
+    private static func line(ofStrangers count: Int) -> [UInt8] {
+        if count == 0 { return [] }
+        var line = JSONWriter()
+        line.object { json in
+            json.member("time", Timestamp.now().description)
+            json.member("not_logged_without_token", count)
+        }
+        return line.bytes + [UInt8(ascii: "\n")]
     }
 
     private static func append(_ bytes: [UInt8], to path: String) -> String? {

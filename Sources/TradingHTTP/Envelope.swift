@@ -132,6 +132,19 @@ extension APIError {
             retryAfterSeconds: 1)
     }
 
+    init(_ failure: QuoteBoard.Failure) {
+        switch failure {
+        case .unknownSymbol(let symbol):
+            self.init(status: .notFound, message: "there is no quote for '\(symbol)'")
+        case .unavailable(let symbol):
+            self.init(
+                status: .serviceUnavailable,
+                message: "the broker gave no quote for \(symbol); try again shortly",
+                retryAfterSeconds: 1)
+        case .limited(let exceeded): self.init(exceeded)
+        }
+    }
+
     init(_ exceeded: RequestLimits.Exceeded) {
         self.init(
             status: .tooManyRequests, message: "over the limit \(exceeded.limit)",

@@ -25,6 +25,8 @@ struct TokenClaims: JWTPayload {
 public final class TokenAuthority: Sendable {
     public static let lifetimeSeconds: Int64 = 24 * 3_600
     private static let keptMax = 10_000
+    /// The end of the year 9999: what lies beyond is no time, and would not fit into a timestamp.
+    private static let expiryMax: Int64 = 253_402_300_799
 
     private let keys = JWTKeyCollection()
     private let verified = Mutex<[String: Principal]>([:])
@@ -70,7 +72,8 @@ public final class TokenAuthority: Sendable {
         }
         guard Self.namesHS256(token),
             let claims = try? await keys.verify(token, as: TokenClaims.self),
-            let role = TokenRole(rawValue: claims.role), claims.exp > now.seconds
+            let role = TokenRole(rawValue: claims.role), claims.exp > now.seconds,
+            claims.exp <= Self.expiryMax
         else { return nil }
         let principal = Principal(
             accountID: claims.account_id, role: role, permissions: Set(claims.permissions),

@@ -94,8 +94,14 @@ extension TradingAPI {
     ) async throws -> Placement {
         var request = OrderRequest(
             accountID: accountID, clientOrderID: body.clientOrderID, terms: body.terms)
-        if body.terms.limitPrice == nil {
-            request.referencePrice = await quotes.quote(body.terms.symbol)?.askPrice
+        var quoteFailure: QuoteBoard.Failure?
+        if body.terms.needsQuote {
+            do {
+                request.referencePrice = try await quotes.quote(body.terms.symbol).askPrice
+            } catch {
+                // Most orders that fail without a price are refused for another reason.
+                quoteFailure = error
+            }
         }
         // The look-up and the decision are apart in time; the engine says when that mattered.
         for _ in 0..<10 {
@@ -121,6 +127,9 @@ extension TradingAPI {
             } catch .refused(.staleLookUp) {
                 continue
             } catch {
+                if case .refused(.noPrice) = error, case .limited(let exceeded) = quoteFailure {
+                    throw APIError(exceeded)
+                }
                 throw APIError(error)
             }
         }
@@ -141,7 +150,7 @@ extension TradingAPI {
     private func ownOrder(
         _ context: APIContext, _ principal: Principal
     ) async throws -> Order {
-        let orderID = try context.parameters.require("order_id")
+        let orderID = context.parameters.decoded("order_id")
         let order = try await history { () throws(StoreError) in
             try await core.history.order(orderID)
         }
@@ -207,7 +216,9 @@ extension TradingAPI {
         try require("read", principal)
         let page = try Page(request)
         let own = [directory[principal.accountID]].compactMap { $0 }
-        return page.response(total: own.count, own) { json, account in
+        return page.response(
+            total: own.count, Array(own.dropFirst(page.offset).prefix(page.pageSize))
+        ) { json, account in
             show(account, &json)
         }
     }
@@ -215,7 +226,7 @@ extension TradingAPI {
     private func getAccount(_ request: Request, _ context: APIContext) async throws -> Response {
         let principal = try context.requirePrincipal()
         try require("read", principal)
-        let accountID = try account(context.parameters.get("account_id"), principal)
+        let accountID = try account(context.parameters.decoded("account_id"), principal)
         guard let account = directory[accountID] else {
             throw APIError.notFound("there is no account '\(accountID)' for this token")
         }
@@ -259,11 +270,12 @@ extension TradingAPI {
 
     private func getQuote(_ request: Request, _ context: APIContext) async throws -> Response {
         try require("market_data", try context.requirePrincipal())
-        let symbol = try context.parameters.require("symbol")
-        guard let quote = await quotes.quote(symbol) else {
-            throw APIError.notFound("there is no quote for '\(symbol)'")
+        do {
+            let quote = try await quotes.quote(context.parameters.decoded("symbol"))
+            return Envelope.success { $0.quote(quote) }
+        } catch {
+            throw APIError(error)
         }
-        return Envelope.success { $0.quote(quote) }
     }
 }
 

@@ -10,10 +10,15 @@ extension Repository {
             (word: "fatalError(", why: "input must not end the process"),
             (word: "Thread.sleep", why: "it blocks a thread: use a clock"),
             (word: "usleep(", why: "it blocks a thread: use a clock"),
+            (word: "nanosleep(", why: "it blocks a thread: use a clock"),
+            (word: "sem_wait(", why: "it blocks a thread: use a continuation"),
+            (word: "DispatchSemaphore", why: "it blocks a thread: use a continuation"),
         ]
         return sources.flatMap { file in
             file.codeFindings { line in
-                forbidden.first { line.hasWord($0.word) }.map { "\($0.word): \($0.why)" }
+                line.callsBlockingSleep
+                    ? "sleep(: it blocks a thread: use a clock"
+                    : forbidden.first { line.hasWord($0.word) }.map { "\($0.word): \($0.why)" }
             }
         }
     }
@@ -127,6 +132,17 @@ extension SwiftText {
 }
 
 extension String {
+    /// The C library's `sleep`, and no method or parameter of that name that is awaited.
+    fileprivate var callsBlockingSleep: Bool {
+        contains("sleep(")
+            && ranges(of: "sleep(").contains { range in
+                let before = self[..<range.lowerBound]
+                if before.hasSuffix("Glibc.") || before.hasSuffix("Foundation.") { return true }
+                return before.last.map { !$0.isNameCharacter && $0 != "." } ?? true
+                    && !before.hasSuffix("await ") && !before.hasSuffix("func ")
+            }
+    }
+
     /// Whether a word stands here, not as a part of a longer one.
     func hasWord(_ word: String) -> Bool {
         // Most lines have nothing of it, and a library's search is quick even in a debug build.

@@ -42,6 +42,9 @@ struct HouseTests {
     @Test("Yams and GRDB stay where they belong")
     func keptLibraries() async { await expectNone { $0.importsOfKeptLibraries() } }
 
+    @Test("Package.swift declares what each target imports, and nothing else")
+    func declaredImports() async { await expectNone { $0.importsOtherThanDeclared() } }
+
     @Test("No call ends the process or blocks a thread")
     func forbiddenCalls() async { await expectNone { $0.forbiddenCalls() } }
 

@@ -60,11 +60,37 @@ struct RuleTests {
                 == ["Sources/Trading/A.swift:1", "Sources/Trading/A.swift:2"])
     }
 
+    @Test("Imports that Package.swift does not declare, and declarations that nothing imports")
+    func declaredImports() {
+        let repository = Repository([
+            "Package.swift": """
+            let logging = Target.Dependency.product(
+                name: "Logging", package: "swift-log")
+            let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+            let targets = [
+                .target(name: "Ledger", dependencies: [crypto]),
+                .target(
+                    name: "Trading",
+                    dependencies: [
+                        "Ledger", "Control", logging,
+                    ]),
+                .testTarget(name: "TradingTests", dependencies: ["Trading"]),
+            ]
+            """,
+            "Sources/Ledger/A.swift": "import Foundation\ninternal import Crypto\n",
+            "Sources/Trading/B.swift": "import Ledger\ninternal import Logging\nimport NIOCore\n",
+        ])
+        #expect(
+            lines(repository.importsOtherThanDeclared())
+                == ["Package.swift:6", "Sources/Trading/B.swift:3"])
+    }
+
     @Test(
         "Forbidden calls in code",
         arguments: [
             "let a = try! b()", "let a = b as! C", "fatalError(\"no\")", "Thread.sleep(1)",
-            "usleep(1)", "let a = \"\\(try! b())\"",
+            "usleep(1)", "sleep(1)", "_ = Glibc.sleep(1)", "nanosleep(&a, nil)", "sem_wait(&a)",
+            "let a = DispatchSemaphore(value: 0)", "let a = \"\\(try! b())\"",
         ])
     func forbiddenCalls(_ line: String) {
         #expect(lines(source("\n" + line).forbiddenCalls()) == ["Sources/Trading/A.swift:2"])
@@ -75,7 +101,8 @@ struct RuleTests {
         arguments: [
             "// try! b()", "let a = \"fatalError(\"", "let a = #\"as! \"B\" as!\"#",
             "let a = \"\"\"\n    try! \"b\"\n    \"\"\"", "nonfatalError(1)", "/* usleep(1) */",
-            "try? await Task.sleep(for: a)", "let a = \"\\\"try! \"",
+            "try? await Task.sleep(for: a)", "try await sleep(.seconds(1))", "a.sleep(1)",
+            "let a = \"\\\"try! \"",
         ])
     func allowedCalls(_ line: String) {
         #expect(source(line).forbiddenCalls().isEmpty)

@@ -5,6 +5,8 @@ import Ledger
 import TestSupport
 import Testing
 
+@testable import opsd
+
 extension RealProcesses {
     /// What the commands say and with which code they end: cron lines and runbooks rely on both.
     @Suite(.serialized) struct CommandTests {
@@ -249,6 +251,128 @@ extension RealProcesses {
                 #expect(try await command(["cancel", filled] + who).code == 4)
                 #expect(try await command(["cancel", "o1-999999999999"] + who).code == 2)
                 #expect(try await command(["resolve", far, "--as", "rejected"] + who).code == 4)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func aDryRunSaysWhatTheCoreWouldRefuse() async throws {
+            try await Desk.run { desk in
+                let token = try await desk.token("TRADE_001")
+                let filled = try await post(desk, OrderText(account: "TRADE_001"), token)
+                try await eventually("the order is filled") {
+                    try await desk.api(.get, "/orders/\(filled)", token).data?["status"]?.text
+                        == "filled"
+                }
+                let who = ["--dry-run", "--operator", "lin"]
+                for _ in 0..<2 {
+                    for (words, expected) in [
+                        (["cancel", "o1-999999999999"], Int32(2)), (["cancel", filled], 4),
+                        (["resolve", "o1-999999999999", "--as", "rejected"], 2),
+                        (["resolve", filled, "--as", "lookup"], 4),
+                    ] {
+                        let outcome = try await Desk.command(
+                            ["order"] + words + who + ["-c", desk.configurationFile],
+                            in: desk.directory)
+                        #expect(outcome.code == expected, "\(words): \(outcome)")
+                        #expect(!outcome.output.contains("would"))
+                    }
+                    _ = try await desk.terminate()
+                }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func whatOnlyLooksLeavesNothingBehindWhereThereIsNoJournal() async throws {
+            try await Desk.run(starts: false) { desk in
+                let names = { try FileManager.default.contentsOfDirectory(atPath: desk.data) }
+                let before = Set(try names())
+                for words in [
+                    ["account", "list"], ["account", "show", "TRADE_001"],
+                    ["order", "show", "o1-000000000001"],
+                ] {
+                    let outcome = try await Desk.command(
+                        words + ["-c", desk.configurationFile], in: desk.directory)
+                    #expect(outcome.code == 2, "\(words): \(outcome)")
+                    #expect(outcome.errors.contains("opsd run"))
+                }
+                #expect(Set(try names()) == before)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func aJournalThatIsGoneIsFoundByItsCheckpoint() async throws {
+            try await Desk.run { desk in
+                _ = try await desk.terminate()
+                let checkpoint = desk.data + "/state.sqlite"
+                let bytes = try Data(contentsOf: URL(fileURLWithPath: checkpoint))
+                try FileManager.default.moveItem(
+                    atPath: desk.data + "/journal", toPath: desk.directory.path("journal"))
+                let check = try await desk.command("journal", "check")
+                #expect(check.code == 1, "\(check)")
+                #expect(check.errors.contains("put the journal back"))
+                #expect(try Data(contentsOf: URL(fileURLWithPath: checkpoint)) == bytes)
+                try FileManager.default.removeItem(atPath: checkpoint)
+                #expect(try await code(desk, "journal", "check") == 2)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func aStartingCoreWaitsForTheLockOfACommand() async throws {
+            try await Desk.run(starts: false) { desk in
+                try PrivateFile.makeDirectory(desk.data + "/run")
+                var lock = try FileLock(path: desk.data + "/run/core.lock")
+                #expect(lock != nil)
+                let core = try ChildProcess.start(
+                    Desk.program, ["core", "-c", desk.configurationFile],
+                    in: desk.directory.path, output: desk.directory.path("core.out"),
+                    errors: desk.directory.path("core.err"))
+                defer { core.endGroup() }
+                #expect(try await core.exit(within: .seconds(2)) == nil)
+                withExtendedLifetime(lock) { lock = nil }
+                try await eventually("the core serves") {
+                    FileManager.default.fileExists(atPath: desk.data + "/run/core.sock")
+                }
+                core.signal(SIGTERM)
+                #expect(try await core.exit(within: .seconds(20)) == 0)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func haltingAllGoesOnAfterAFailure() async throws {
+            try await Desk.run { desk in
+                // An account that the running core does not know, before those that it does.
+                for (file, old, new) in [
+                    (
+                        "trading", "trading_accounts:\n",
+                        """
+                        trading_accounts:
+                          - account_id: "TRADE_000"
+                            account_type: "trading"
+                            master_account: "MASTER_001"
+                            status: "active"
+                            alpaca_credentials: {api_key: k, secret_key: s, paper_trading: true}
+
+                        """
+                    ),
+                    (
+                        "master", "      - \"TRADE_001\"\n",
+                        "      - \"TRADE_000\"\n      - \"TRADE_001\"\n"
+                    ),
+                ] {
+                    let path = "\(desk.data)/accounts/\(file)_accounts.yaml"
+                    let text = try String(contentsOfFile: path, encoding: .utf8)
+                    #expect(text.contains(old))
+                    try text.replacing(old, with: new)
+                        .write(toFile: path, atomically: true, encoding: .utf8)
+                }
+                let halted = try await desk.command(
+                    "account", "halt", "--all", "--operator", "lin", "--json")
+                #expect(halted.code == 2, "\(halted)")
+                #expect(halted.errors.contains("TRADE_000: "))
+                #expect(halted.documents.count == 3)
+                for document in halted.documents {
+                    #expect(document?["trading"]?.text == "halted", "\(halted)")
+                }
             }
         }
     }

@@ -31,7 +31,13 @@ struct DeskSettings: Sendable {
         try PrivateFile.create(data + "/accounts/trading_accounts.yaml", trading)
         let path = try EmbeddedDefault.write(in: data, loginName: "lin")
         var text = try String(contentsOfFile: path, encoding: .utf8)
-        for (old, new) in replacements(ports) { text = text.replacing(old, with: new) }
+        for (old, new) in replacements(ports) {
+            guard text.contains(old) else {
+                throw ChildProcess.Failure(
+                    description: "the embedded default has no '\(old)' to put '\(new)' in place of")
+            }
+            text = text.replacing(old, with: new)
+        }
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 
@@ -50,7 +56,7 @@ struct DeskSettings: Sendable {
                 ("requests_per_second: 10000,", "requests_per_second: 1000000,"),
                 ("account_requests_per_second: 100,", "account_requests_per_second: 1000000,"),
                 ("requests_per_minute: 200000", "requests_per_minute: 100000000"),
-                ("requests_per_minute: 200}", "requests_per_minute: 10000000}"),
+                ("requests_per_minute: 200\n", "requests_per_minute: 1000000\n"),
             ]
         }
         return replacements

@@ -21,6 +21,14 @@ struct APIHarness {
     let api: TradingAPI
     let url: String
     let curl: CurlClient
+    let broker: BrokerDouble
+    private let accessLogPath: String
+
+    /// The lines that the access log has by now.
+    var accesses: [JSONValue] {
+        let text = (try? String(contentsOfFile: accessLogPath, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").compactMap { try? JSONValue(parsing: Array($0.utf8)) }
+    }
 
     struct Answer {
         let status: Int
@@ -40,6 +48,7 @@ struct APIHarness {
 
     static func run(
         requestsPerSecond: Int = 1_000_000, ordersPerMinute: Int = 1_000_000,
+        allRequestsPerSecond: Int = 1_000_000, quotesPerSecond: Int = 1_000_000,
         _ body: (APIHarness) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory()
@@ -58,13 +67,18 @@ struct APIHarness {
                 ($0.id, ordersPerMinute)
             })
         let authority = await TokenAuthority(secret: configuration.secrets.jwt)
+        let accessLog = AccessLog(path: folder.path("access.log"))
         let api = TradingAPI(
-            core: core, quotes: QuoteBoard(broker: broker, account: "DATA_001", preloaded: []),
+            core: core,
+            quotes: QuoteBoard(
+                broker: broker, account: "DATA_001", preloaded: [],
+                quotesPerSecond: quotesPerSecond, fetchesPerMinute: 1_000_000),
             directory: configuration.accounts,
             limits: RequestLimits(
-                requestsPerSecond: 1_000_000, accountRequestsPerSecond: requestsPerSecond,
+                requestsPerSecond: allRequestsPerSecond,
+                accountRequestsPerSecond: requestsPerSecond,
                 ordersPerMinute: orders),
-            authority: authority, accessLog: AccessLog(path: folder.path("access.log")))
+            authority: authority, accessLog: accessLog)
         let port = try freePort()
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -74,9 +88,11 @@ struct APIHarness {
                 address: .hostname("127.0.0.1", port: port)), logger: logger)
         let serving = Task { try await application.run() }
         let working = Task { await core.run() }
+        let logging = Task { await accessLog.run() }
         let harness = APIHarness(
             configuration: configuration, core: core, authority: authority, api: api,
-            url: "http://127.0.0.1:\(port)", curl: CurlClient())
+            url: "http://127.0.0.1:\(port)", curl: CurlClient(),
+            broker: broker, accessLogPath: folder.path("access.log"))
         let outcome: Result<Void, any Error>
         do {
             try await harness.wait { core.engine.published.balance("TRADE_003") != nil }
@@ -90,6 +106,8 @@ struct APIHarness {
         _ = await serving.result
         working.cancel()
         _ = await working.value
+        logging.cancel()
+        await logging.value
         await harness.curl.shutdown()
         try outcome.get()
     }
@@ -150,14 +168,14 @@ struct APIHarness {
 
     /// A token as somebody else would forge it.
     func forged(
-        _ algorithm: String, account: String = "TRADE_001",
+        _ algorithm: String, account: String = "TRADE_001", expiresAt: String? = nil,
         signature: (Data, SymmetricKey) -> Data
     ) -> String {
         let now = Timestamp.now().seconds
         let header = #"{"alg":"\#(algorithm)","typ":"JWT"}"#
         let claims = """
             {"account_id":"\(account)","account_type":"trading","role":"admin","permissions":\
-            ["trade","read","market_data"],"iat":\(now),"exp":\(now + 3_600),"jti":"forged"}
+            ["trade","read","market_data"],"iat":\(now),"exp":\(expiresAt ?? "\(now + 3_600)"),"jti":"forged"}
             """
         let text = [header, claims].map { Self.encoded(Data($0.utf8)) }.joined(separator: ".")
         let key = SymmetricKey(data: Data(configuration.secrets.jwt.reveal().utf8))

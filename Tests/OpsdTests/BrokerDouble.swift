@@ -14,9 +14,18 @@ final class BrokerDouble: Broker {
     private struct Content {
         var orders: [String: (account: String, order: BrokerOrder)] = [:]
         var fills: [(account: String, fill: BrokerFill)] = []
+        var quoteCalls = 0
+        var hasNoQuotes = false
     }
 
     private let content = Mutex(Content())
+
+    var quoteCalls: Int { content.withLock { $0.quoteCalls } }
+    /// Whether calls for quotes do not reach the broker.
+    var hasNoQuotes: Bool {
+        get { content.withLock { $0.hasNoQuotes } }
+        set { content.withLock { $0.hasNoQuotes = newValue } }
+    }
 
     func balance(of account: String) async throws(BrokerError) -> BrokerBalance {
         BrokerBalance(cash: ExactDecimal(100_000))
@@ -86,7 +95,12 @@ final class BrokerDouble: Broker {
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] {
-        symbols.compactMap { symbol in
+        let hasNoQuotes = content.withLock { content in
+            content.quoteCalls += 1
+            return content.hasNoQuotes
+        }
+        if hasNoQuotes { throw .unavailable("no route") }
+        return symbols.compactMap { symbol in
             Self.prices[symbol].map {
                 BrokerQuote(
                     symbol: symbol, bidPrice: $0, askPrice: $0, lastPrice: $0, volume: 1,

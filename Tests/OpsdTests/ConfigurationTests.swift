@@ -93,7 +93,7 @@ import Trading
             [$0.credentials.apiKey.reveal(), $0.credentials.secretKey.reveal()]
         }
         #expect(Set(keys).count == keys.count)
-        #expect(left.accounts.backup(for: "TRADE_001")?.id == "BACKUP_001")
+        #expect(left.accounts["BACKUP_001"]?.covers == ["TRADE_001"])
     }
 
     private func mode(_ path: String) throws -> Int? {

@@ -147,6 +147,8 @@ import Trading
                 "another key": api.forged("HS256") { text, _ in
                     hmac256(text, SymmetricKey(data: Data(repeating: 7, count: 64)))
                 },
+                "an exp beyond all time": api.forged(
+                    "HS256", expiresAt: "9223372036854775807", signature: hmac256),
                 "HS512": api.forged("HS512", signature: hmac512),
                 "HS512 called HS256": api.forged("HS256", signature: hmac512),
                 "HS256 called RS256": api.forged("RS256", signature: hmac256),

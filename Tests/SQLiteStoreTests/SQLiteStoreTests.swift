@@ -64,6 +64,23 @@ import Testing
         #expect(try await store.count(RowQuery(dataset: "samples")) == 1)
     }
 
+    @Test func theAppliedSequenceIsReadWithoutWriting() async throws {
+        let path = folder.path("rows.sqlite")
+        await #expect(throws: StoreError.self) {
+            _ = try await SQLiteStore.appliedSequence(path: path)
+        }
+        #expect(!FileManager.default.fileExists(atPath: path))
+        try await open().apply(batch(5))
+        #expect(
+            try await SQLiteStore.appliedSequence(path: path)
+                == SequenceNumber(epoch: 1, number: 5))
+        // A database that is no store yet stays as it is.
+        try alter("DROP TABLE opsd_applied")
+        let before = try Data(contentsOf: URL(fileURLWithPath: path))
+        #expect(try await SQLiteStore.appliedSequence(path: path) == .none)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == before)
+    }
+
     @Test(arguments: [
         ("note", "x'6e6f7465'"), ("amount", "'five'"),
         ("amount", "x'35'"), ("time", "'soon'"), ("time", "5.5"), ("flag", "2"), ("flag", "'yes'"),

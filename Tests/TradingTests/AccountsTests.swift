@@ -42,9 +42,7 @@ import Testing
         #expect(!master.credentials.paperTrading)
         #expect(master.lastSettlement?.description == "2024-01-15T00:00:00Z")
         #expect(
-            accounts.tradingAccounts(of: "MASTER_001").map(\.id) == [
-                "TRADE_001", "TRADE_002", "TRADE_003",
-            ])
+            master.linkedTradingAccounts == ["TRADE_001", "TRADE_002", "TRADE_003"])
         let trading = try #require(accounts["TRADE_001"])
         #expect(trading.tradingConfig.allowedOrderTypes == [.market, .limit, .stop])
         #expect(trading.tradingConfig.extendedHoursTrading)
@@ -54,8 +52,7 @@ import Testing
         #expect(data.role == .data)
         #expect(data.dataSources == ["alpaca_real_time", "alpaca_historical"])
         #expect(data.rateLimits.quotesPerSecond == 100)
-        #expect(accounts.backup(for: "TRADE_001")?.id == "BACKUP_001")
-        #expect(accounts.backup(for: "TRADE_002") == nil)
+        #expect(accounts["BACKUP_001"]?.covers == ["TRADE_001"])
         #expect(accounts["NOBODY"] == nil)
     }
 
@@ -105,15 +102,6 @@ import Testing
         #expect(AllowedInstruments.all.allows(symbol: "MSFT"))
         #expect(InstrumentClass(symbol: "SPY") == .stocks)
         #expect(InstrumentClass(symbol: "") == .stocks)
-    }
-
-    @Test func aBackupThatIsNotActiveTakesNothingOver() throws {
-        let (directory, _) = try load([
-            "accounts:\n" + item("T", "trading")
-                + item("B1", "backup", "status: halted\n    covers: [T]")
-                + item("B2", "backup", "covers: [T]")
-        ])
-        #expect(directory?.backup(for: "T")?.id == "B2")
     }
 
     @Test func credentialsMayComeFromTheEnvironment() throws {

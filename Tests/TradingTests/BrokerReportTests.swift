@@ -5,6 +5,30 @@ import Testing
 @testable import Trading
 
 @Suite struct BrokerReportTests {
+    @Test(arguments: [true, false])
+    func aReasonToCancelIsInTheEntryOfTheCancellation(_ isWithdrawn: Bool) throws {
+        var fixture = try StateFixture.opened()
+        let order = try fixture.place(limit(.buy, "10", at: "10"))
+        fixture.commit()
+        _ = try fixture.state.cancel(
+            order.orderID, isWithdrawn: isWithdrawn, reason: "fat finger", at: fixture.clock,
+            by: "lin")
+        let entries = fixture.commit().drafts
+        #expect(entries.map(\.kind) == [isWithdrawn ? "order.cancelled" : "order.cancel_requested"])
+        let rows = try entries.flatMap(\.changes).filter { $0.dataset == "orders" }
+            .map { try Order(row: try $0.row()) }
+        #expect(rows.count == 1)
+        #expect(rows.first?.reason?.contains("fat finger") == true, "\(rows)")
+        #expect(rows.first?.reason?.contains("lin") == true)
+        #expect(rows.first?.status == (isWithdrawn ? .cancelled : .pending))
+        // Asked for again, it stays as it was asked for first.
+        guard !isWithdrawn else { return }
+        _ = try fixture.state.cancel(
+            order.orderID, isWithdrawn: false, reason: "again", at: fixture.clock, by: "wu")
+        #expect(fixture.commit().drafts.isEmpty)
+        #expect(fixture.order(order.orderID)?.reason?.contains("fat finger") == true)
+    }
+
     private func fills(_ order: Order) -> [BrokerFill] {
         [
             StateFixture.fill(order, "1", quantity: "1", price: "9.9", cumulative: "1"),

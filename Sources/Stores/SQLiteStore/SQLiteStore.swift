@@ -41,6 +41,23 @@ public final class SQLiteStore: RowStore {
         }
     }
 
+    /// How far the store of a file has come, read without writing: no table is made, no log folded
+    /// in. `none` for a database that is no store yet.
+    public static func appliedSequence(path: String) async throws(StoreError) -> SequenceNumber {
+        do {
+            var configuration = GRDB.Configuration()
+            configuration.readonly = true
+            configuration.busyMode = .timeout(5)
+            let database = try DatabaseQueue(path: path, configuration: configuration)
+            return try await database.read { database in
+                guard try database.tableExists(StampTables.applied) else { return .none }
+                return try StampTables.appliedSequence(database)
+            }
+        } catch {
+            throw storeError(error, store: path)
+        }
+    }
+
     public func appliedSequence() async throws(StoreError) -> SequenceNumber {
         try await read { try StampTables.appliedSequence($0) }
     }

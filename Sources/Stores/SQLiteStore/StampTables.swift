@@ -4,6 +4,7 @@ internal import Ledger
 
 /// opsd's own tables: how far the store has come, and the digests of its rows at that point.
 enum StampTables {
+    static let applied = "opsd_applied"
     static let creation = [
         "CREATE TABLE IF NOT EXISTS opsd_applied(sequence INTEGER NOT NULL)",
         """

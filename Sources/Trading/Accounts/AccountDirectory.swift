@@ -21,7 +21,6 @@ public struct AccountDirectory: Sendable, Equatable {
     public let dataAccounts: [Account]
     public let backups: [Account]
     private let indexes: [String: Int]
-    private let backupIndexes: [String: [Int]]
 
     /// Of two accounts with the same id the first counts.
     public init(accounts: [Account]) {
@@ -31,13 +30,10 @@ public struct AccountDirectory: Sendable, Equatable {
         dataAccounts = accounts.filter { $0.role == .data }
         backups = accounts.filter { $0.role == .backup }
         var indexes: [String: Int] = [:]
-        var backupIndexes: [String: [Int]] = [:]
-        for (index, account) in accounts.enumerated() {
-            if indexes[account.id] == nil { indexes[account.id] = index }
-            for covered in account.covers { backupIndexes[covered, default: []].append(index) }
+        for (index, account) in accounts.enumerated() where indexes[account.id] == nil {
+            indexes[account.id] = index
         }
         self.indexes = indexes
-        self.backupIndexes = backupIndexes
     }
 
     public subscript(id: String) -> Account? { indexes[id].map { accounts[$0] } }
@@ -45,16 +41,6 @@ public struct AccountDirectory: Sendable, Equatable {
     /// The master of a trading account; nil when it has none, or is none itself.
     public func master(of id: String) -> Account? {
         self[id]?.masterAccount.flatMap { self[$0] }
-    }
-
-    /// The accounts linked to a master, in the order of its list.
-    public func tradingAccounts(of master: String) -> [Account] {
-        self[master]?.linkedTradingAccounts.compactMap { self[$0] } ?? []
-    }
-
-    /// Who takes over for an account: the first active backup that covers it.
-    public func backup(for id: String) -> Account? {
-        backupIndexes[id]?.lazy.map { accounts[$0] }.first { $0.status == .active }
     }
 }
 

@@ -1,91 +1,120 @@
-internal import Ledger
+public import Ledger
 internal import Logging
 internal import Synchronization
 
 /// The latest quotes: kept for a while, fetched when asked for and not there.
 ///
-/// The lock is held for a look-up or an insertion; it is there because orders are sized by a quote
-/// on the way in and must not wait for another task's turn.
+/// Who asks for a symbol that is being fetched waits for that fetch. The lock is held for a look-up or
+/// an insertion; it is there because orders are sized by a quote on the way in and must not wait for
+/// another task's turn.
 public final class QuoteBoard: Sendable {
+    /// Why there is no quote.
+    public enum Failure: Error, Sendable, Equatable {
+        /// It is no symbol, or the broker does not know it.
+        case unknownSymbol(String)
+        /// The broker did not answer. Asking again helps.
+        case unavailable(String)
+        /// Over a limit: try again later.
+        case limited(RequestLimits.Exceeded)
+    }
+
     private struct Content {
-        var quotes: [String: (quote: BrokerQuote, fetchedAt: Timestamp)] = [:]
-        var symbols: [String: Timestamp]
+        var cache: QuoteCache
+        /// Fetches under way; each says whether the broker answered.
+        var fetches: [String: Task<Bool, Never>] = [:]
     }
 
     private let broker: any Broker
     private let account: String
-    private let timeToLiveSeconds: Int64
-    private let symbolsMax: Int
+    private let now: @Sendable () -> Timestamp
     private let content: Mutex<Content>
     private let logger = Logger(label: "quotes")
 
     /// - Parameters:
     ///   - account: the data account that asks.
     ///   - preloaded: symbols that are kept fresh from the start.
+    ///   - quotesPerSecond: the data account's limit on what clients have fetched.
+    ///   - fetchesPerMinute: how many of the broker's requests those fetches may use.
     public init(
         broker: any Broker, account: String, preloaded: [String], timeToLiveSeconds: Int64 = 30,
-        symbolsMax: Int = 1_000
+        symbolsMax: Int = 1_000, quotesPerSecond: Int = 100, fetchesPerMinute: Int = 100,
+        now: @escaping @Sendable () -> Timestamp = { .now() }
     ) {
         self.broker = broker
         self.account = account
-        self.timeToLiveSeconds = timeToLiveSeconds
-        self.symbolsMax = symbolsMax
+        self.now = now
+        let settings = QuoteCache.Settings(
+            timeToLiveSeconds: timeToLiveSeconds, symbolsMax: symbolsMax,
+            quotesPerSecond: quotesPerSecond, fetchesPerMinute: fetchesPerMinute)
         content = Mutex(
-            Content(
-                symbols: Dictionary(
-                    preloaded.prefix(symbolsMax).map { ($0, Timestamp(microseconds: .max)) },
-                    uniquingKeysWith: { first, _ in first })))
+            Content(cache: QuoteCache(settings: settings, preloaded: preloaded, at: now())))
     }
 
-    /// A quote that is not older than the time to live, by the time at which it was fetched; nil
-    /// when the broker does not know the symbol or does not answer.
-    public func quote(_ symbol: String) async -> BrokerQuote? {
-        let now = Timestamp.now()
-        if let kept = kept(symbol, at: now) { return kept }
-        await fetch([symbol], at: now)
-        return kept(symbol, at: now)
+    /// A quote that is not older than the time to live, by the time at which it was fetched.
+    public func quote(_ symbol: String) async throws(Failure) -> BrokerQuote {
+        let fetch: Task<Bool, Never>
+        switch step(symbol) {
+        case .success(.quote(let quote)): return quote
+        case .success(.wait(let running)): fetch = running
+        case .failure(let failure): throw failure
+        }
+        guard await fetch.value else { throw .unavailable(symbol) }
+        switch content.withLock({ [now] in $0.cache.ask(symbol, at: now()) }) {
+        case .quote(let quote): return quote
+        case .unknownSymbol: throw .unknownSymbol(symbol)
+        case .missing: throw .unavailable(symbol)
+        }
     }
 
-    private func kept(_ symbol: String, at now: Timestamp) -> BrokerQuote? {
-        content.withLock { content in
-            guard let (quote, fetchedAt) = content.quotes[symbol],
-                now < fetchedAt.advanced(bySeconds: timeToLiveSeconds)
-            else { return nil }
-            if let usedAt = content.symbols[symbol], usedAt < now { content.symbols[symbol] = now }
-            return quote
+    private enum Step {
+        case quote(BrokerQuote)
+        case wait(Task<Bool, Never>)
+    }
+
+    /// What is there, or the fetch to wait for: one that is under way, or a new one.
+    private func step(_ symbol: String) -> Result<Step, Failure> {
+        let now = now()
+        return content.withLock { content in
+            switch content.cache.ask(symbol, at: now) {
+            case .quote(let quote): return .success(.quote(quote))
+            case .unknownSymbol: return .failure(.unknownSymbol(symbol))
+            case .missing: break
+            }
+            if let running = content.fetches[symbol] { return .success(.wait(running)) }
+            if let exceeded = content.cache.drawFetch(at: now) {
+                return .failure(.limited(exceeded))
+            }
+            let fetch = Task { await self.fetch([symbol], endsFetchOf: symbol) }
+            content.fetches[symbol] = fetch
+            return .success(.wait(fetch))
         }
     }
 
     /// Keeps the symbols in use fresh until cancelled.
     public func run(every interval: Duration) async {
         while !Task.isCancelled {
-            let now = Timestamp.now()
-            let symbols = content.withLock { content in
-                content.symbols = content.symbols.filter {
-                    $0.value > now.advanced(bySeconds: -600)
-                }
-                return Array(content.symbols.keys)
-            }
+            let symbols = content.withLock { [now] in $0.cache.symbolsInUse(at: now()) }
             for start in stride(from: 0, to: symbols.count, by: 100) {
-                await fetch(Array(symbols[start..<min(start + 100, symbols.count)]), at: now)
+                _ = await fetch(Array(symbols[start..<min(start + 100, symbols.count)]))
             }
             try? await Task.sleep(for: interval)
         }
     }
 
-    private func fetch(_ symbols: [String], at now: Timestamp) async {
+    /// True when the broker answered.
+    private func fetch(_ symbols: [String], endsFetchOf symbol: String? = nil) async -> Bool {
+        let quotes: [BrokerQuote]?
         do {
-            let quotes = try await broker.quotes(of: symbols, account: account)
-            content.withLock { content in
-                for quote in quotes {
-                    content.quotes[quote.symbol] = (quote, now)
-                    if content.symbols[quote.symbol] == nil, content.symbols.count < symbolsMax {
-                        content.symbols[quote.symbol] = now
-                    }
-                }
-            }
+            quotes = try await broker.quotes(of: symbols, account: account)
         } catch {
+            quotes = nil
             logger.warning("no quotes came", metadata: ["problem": "\(error)"])
         }
+        let now = now()
+        content.withLock { content in
+            if let quotes { content.cache.take(quotes, asked: symbols, at: now) }
+            if let symbol { content.fetches[symbol] = nil }
+        }
+        return quotes != nil
     }
 }

@@ -41,4 +41,7 @@ public struct OrderTerms: Sendable, Hashable {
         self.timeInForce = timeInForce
         self.extendedHours = extendedHours
     }
+
+    /// Whether only the present price says what the order may cost.
+    public var needsQuote: Bool { side == .buy && limitPrice == nil && stopPrice == nil }
 }

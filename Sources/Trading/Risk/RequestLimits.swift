@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// The limits that a request must pass before anything is done for it.
 ///
-/// The lock is held for the arithmetic of at most three buckets; it is there because every request,
+/// The lock is held for the arithmetic of one bucket; it is there because every request,
 /// on whatever thread, draws from the same ones.
 public final class RequestLimits: Sendable {
     private struct Buckets {
@@ -29,20 +29,29 @@ public final class RequestLimits: Sendable {
     public struct Exceeded: Error, Sendable, Equatable {
         public let limit: String
         public let retryAfterSeconds: Int
+
+        public init(limit: String, retryAfterSeconds: Int) {
+            self.limit = limit
+            self.retryAfterSeconds = retryAfterSeconds
+        }
     }
 
-    public func admitRequest(of accountID: String, at now: Timestamp) throws(Exceeded) {
-        let exceeded = buckets.withLock { buckets -> Exceeded? in
-            if let wait = buckets.all.take(at: now) {
-                return Exceeded(limit: "requests_per_second", retryAfterSeconds: wait)
-            }
-            let fresh = TokenBucket(count: accountRequestsPerSecond, at: now)
-            if let wait = buckets.requests[accountID, default: fresh].take(at: now) {
-                return Exceeded(limit: "account_requests_per_second", retryAfterSeconds: wait)
-            }
-            return nil
+    /// Of anybody, before it is known whose request it is: what a stranger causes is bounded too.
+    public func admitRequest(at now: Timestamp) throws(Exceeded) {
+        if let wait = buckets.withLock({ $0.all.take(at: now) }) {
+            throw Exceeded(limit: "requests_per_second", retryAfterSeconds: wait)
         }
-        if let exceeded { throw exceeded }
+    }
+
+    /// Of an account that is known to be asking.
+    public func admitRequest(of accountID: String, at now: Timestamp) throws(Exceeded) {
+        let wait = buckets.withLock { buckets in
+            let fresh = TokenBucket(count: accountRequestsPerSecond, at: now)
+            return buckets.requests[accountID, default: fresh].take(at: now)
+        }
+        if let wait {
+            throw Exceeded(limit: "account_requests_per_second", retryAfterSeconds: wait)
+        }
     }
 
     public func admitOrder(of accountID: String, at now: Timestamp) throws(Exceeded) {

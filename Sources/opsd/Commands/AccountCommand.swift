@@ -45,16 +45,9 @@ struct AccountCommand: AsyncParsableCommand {
             abstract: "Stops new orders of an account; what is open goes on.",
             discussion: "Example: opsd account halt TRADE_001 --reason 'limit breached'")
 
-        @Argument(help: "The account's id.") var id: String?
-        @Flag(help: "Every trading account.") var all = false
-        @OptionGroup var options: CommonOptions
-        @OptionGroup var who: OperatorOptions
-        @Flag(help: "Say what would change, and change nothing.") var dryRun = false
+        @OptionGroup var change: AccountChangeOptions
 
-        func run() async throws {
-            try await AccountSelection(id: id, all: all)
-                .change("halt", options: options, who: who, dryRun: dryRun)
-        }
+        func run() async throws { try await change.run("halt") }
     }
 
     struct Resume: AsyncParsableCommand {
@@ -62,16 +55,23 @@ struct AccountCommand: AsyncParsableCommand {
             abstract: "Lets a halted account trade again.",
             discussion: "Example: opsd account resume TRADE_001 --reason 'cleared'")
 
-        @Argument(help: "The account's id.") var id: String?
-        @Flag(help: "Every trading account.") var all = false
-        @OptionGroup var options: CommonOptions
-        @OptionGroup var who: OperatorOptions
-        @Flag(help: "Say what would change, and change nothing.") var dryRun = false
+        @OptionGroup var change: AccountChangeOptions
 
-        func run() async throws {
-            try await AccountSelection(id: id, all: all)
-                .change("resume", options: options, who: who, dryRun: dryRun)
-        }
+        func run() async throws { try await change.run("resume") }
+    }
+}
+
+/// What `halt` and `resume` take.
+struct AccountChangeOptions: ParsableArguments {
+    @Argument(help: "The account's id.") var id: String?
+    @Flag(help: "Every trading account.") var all = false
+    @OptionGroup var options: CommonOptions
+    @OptionGroup var who: OperatorOptions
+    @Flag(help: "Say what would change, and change nothing.") var dryRun = false
+
+    func run(_ verb: String) async throws {
+        try await AccountSelection(id: id, all: all)
+            .change(verb, options: options, who: who, dryRun: dryRun)
     }
 }
 
@@ -107,22 +107,44 @@ struct AccountSelection {
             }
             return
         }
-        let access = CoreAccess(configuration)
+        let failures = try await perform(verb, on: ids, act, CoreAccess(configuration))
+        let changed = Set(ids).subtracting(failures.map(\.account))
+        if !changed.isEmpty {
+            let lines = try await AccountLine.all(configuration)
+            AccountLine.show(lines.filter { changed.contains($0.account_id) }, options)
+        }
+        if let failure = CommandFailure.worst(of: failures) { throw failure }
+    }
+
+    /// Every account is tried, whatever became of the ones before it.
+    private func perform(
+        _ verb: String, on ids: [String], _ act: CoreControl.Act, _ access: CoreAccess
+    ) async throws -> [(account: String, failure: CommandFailure)] {
+        var failures: [(account: String, failure: CommandFailure)] = []
         var offline: [AccountChange] = []
         for id in ids {
-            let path = "/control/accounts/\(id)/\(verb)"
-            if try await access.ask(.post, path, act) == nil {
+            let path = "/control/accounts/\(ServiceClient.segment(id))/\(verb)"
+            do {
+                if try await access.ask(.post, path, act) != nil { continue }
                 offline.append(AccountChange(verb: verb, accountID: id, act: act))
+            } catch {
+                failures.append((id, error))
             }
         }
-        if !offline.isEmpty {
-            let changes = offline
-            try await access.withStoppedCore { core in
-                for change in changes { try await change.perform(on: core) }
-            }
-        }
-        let lines = try await AccountLine.all(configuration).filter { ids.contains($0.account_id) }
-        AccountLine.show(lines, options)
+        if offline.isEmpty { return failures }
+        let changes = offline
+        return failures
+            + (try await access.withStoppedCore(begins: true) { core in
+                var failures: [(account: String, failure: CommandFailure)] = []
+                for change in changes {
+                    do {
+                        try await change.perform(on: core)
+                    } catch {
+                        failures.append((change.accountID, CoreAccess.failure(error)))
+                    }
+                }
+                return failures
+            })
     }
 }
 

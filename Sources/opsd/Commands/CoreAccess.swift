@@ -1,6 +1,7 @@
 import CurlClient
 import Foundation
 import HTTPTypes
+import Ledger
 import Trading
 import TradingHTTP
 
@@ -38,10 +39,18 @@ struct CoreAccess {
     }
 
     /// Opens the core's state without a core. Refused when another process holds the journal.
+    /// - Parameter begins: whether a journal may be begun where there is none. What only looks, or
+    ///   needs something that is there, must not leave anything behind.
     func withStoppedCore<Result: Sendable>(
-        _ body: (TradingCore) async throws -> Result
+        begins: Bool = false, _ body: (TradingCore) async throws -> Result
     ) async throws -> Result {
         let layout = DataLayout(configuration)
+        guard try begins || layout.hasJournal() else {
+            throw CommandFailure(
+                .badInput,
+                "no core is running, and there is no journal in \(layout.journal); start the daemon "
+                    + "with 'opsd run', or name the configuration of another data_dir with -c FILE")
+        }
         try layout.prepare()
         let lock = try layout.hold("core")
         defer { withExtendedLifetime(lock) {} }
@@ -56,7 +65,7 @@ struct CoreAccess {
         }
     }
 
-    private static func failure(_ error: any Error) -> CommandFailure {
+    static func failure(_ error: any Error) -> CommandFailure {
         switch error {
         case let error as CommandFailure: error
         case let error as APIError:

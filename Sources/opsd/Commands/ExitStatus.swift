@@ -22,6 +22,21 @@ struct CommandFailure: Error {
         self.message = message
     }
 
+    /// One failure for several, each named; nil for none. Its status is that of the worst: what could
+    /// not be told before what was refused, and that before what was wrong in the input.
+    static func worst(
+        of failures: [(account: String, failure: CommandFailure)]
+    ) -> CommandFailure? {
+        let order: [ExitStatus] = [.unknown, .refused, .badInput, .found]
+        guard
+            let status = order.first(where: { status in
+                failures.contains { $0.failure.status == status }
+            })
+        else { return nil }
+        let lines = failures.map { "\($0.account): \($0.failure.message)" }
+        return CommandFailure(status, lines.joined(separator: "\n"))
+    }
+
     func exit() -> Never {
         if !message.isEmpty { FileHandle.standardError.write(Data((message + "\n").utf8)) }
         Foundation.exit(status.rawValue)

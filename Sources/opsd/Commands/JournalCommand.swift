@@ -65,7 +65,7 @@ struct JournalCommand: AsyncParsableCommand {
             abstract: "Verifies every checksum from the first entry to the last.",
             discussion: """
                 Exit code 1 and the place when a byte is not what was written, or when the core's \
-                checkpoint has entries that the journal lacks.
+                checkpoint has entries that the journal lacks, or the journal is gone altogether.
                 Example: opsd journal check
                 """)
 
@@ -75,6 +75,16 @@ struct JournalCommand: AsyncParsableCommand {
             let configuration = try options.loadConfiguration()
             // First, so that what is committed meanwhile is no finding.
             let checkpoint = await CheckpointHead(configuration).read()
+            let layout = DataLayout(configuration)
+            if try !layout.hasJournal(),
+                case .success(let applied) = checkpoint, applied > .none
+            {
+                throw CommandFailure(
+                    .found,
+                    "the journal in \(layout.journal) is gone, but the checkpoint has entry "
+                        + "\(applied): put the journal back, or move \(layout.checkpoint) away too "
+                        + "and begin anew from the broker")
+            }
             try JournalAccess(options).read { reader in
                 let (count, last) = try Self.verify(reader)
                 // A damaged end of the write-ahead log is no error to SQLite: it drops it.
@@ -132,8 +142,7 @@ private struct CheckpointHead {
             }
             let path = DataLayout(configuration).checkpoint
             guard FileManager.default.fileExists(atPath: path) else { return .success(.none) }
-            let store = try SQLiteStore(path: path, schemas: Datasets.catalogue)
-            return .success(try await store.appliedSequence())
+            return .success(try await SQLiteStore.appliedSequence(path: path))
         } catch let failure as CommandFailure {
             return .failure(failure)
         } catch {

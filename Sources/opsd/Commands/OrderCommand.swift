@@ -20,18 +20,7 @@ struct OrderCommand: AsyncParsableCommand {
 
         func run() async throws {
             let access = CoreAccess(try options.loadConfiguration())
-            let id = id
-            if let answer = try await access.ask(.get, "/control/orders/\(OrderPath.safe(id))") {
-                try OrderPath.show(answer, options)
-                return
-            }
-            let order = try await access.withStoppedCore { core in
-                guard let order = try await core.history.order(id) else {
-                    throw CommandFailure(.badInput, "there is no order '\(id)'")
-                }
-                return order
-            }
-            OrderPath.show(order, options)
+            OrderPath.show(try await OrderPath.find(id, access), options)
         }
     }
 
@@ -55,8 +44,8 @@ struct OrderCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Settles an order whose fate at the broker is unknown.",
             discussion: """
-                lookup asks the broker again now; rejected is for when the broker has told you that \
-                it has no such order.
+                lookup asks the broker again now, and journals what it says, not the reason; rejected \
+                is for when the broker has told you that it has no such order.
                 Example: opsd order resolve o1-000000000042 --as rejected --reason 'broker desk, 03:12'
                 """)
 
@@ -77,9 +66,30 @@ struct OrderCommand: AsyncParsableCommand {
 }
 
 enum OrderPath {
-    /// An id may come from anywhere; in a path it is one segment.
-    static func safe(_ id: String) -> String {
-        id.addingPercentEncoding(withAllowedCharacters: .alphanumerics.union(["-", "_", "."])) ?? ""
+    /// An order as it stands, from the running core or from what is durable.
+    static func find(_ id: String, _ access: CoreAccess) async throws -> Line {
+        let path = "/control/orders/\(ServiceClient.segment(id))"
+        if let answer = try await access.ask(.get, path) { return try answer.data(Line.self) }
+        return Line(
+            try await access.withStoppedCore { core in
+                guard let order = try await core.history.order(id) else {
+                    throw EngineError.refused(.unknownOrder(id))
+                }
+                return order
+            })
+    }
+
+    /// Why the core would refuse; nil when it would not.
+    private static func refusal(_ verb: String, _ order: Line) -> Refusal? {
+        let status = OrderStatus(rawValue: order.status)
+        switch verb {
+        case "cancel":
+            return status?.isTerminal == true
+                ? .notCancelable(orderID: order.order_id, status: order.status) : nil
+        default:
+            return status == .unknown
+                ? nil : .notResolvable(orderID: order.order_id, status: order.status)
+        }
     }
 
     static func change(
@@ -90,23 +100,28 @@ enum OrderPath {
         let act = CoreControl.Act(
             operatorName: try who.require(configuration), reason: who.reason ?? "no reason given",
             resolution: resolution)
+        let access = CoreAccess(configuration)
         if dryRun {
+            if let refusal = refusal(verb, try await find(id, access)) {
+                throw CommandFailure(.refused, "\(refusal)")
+            }
             options.show("would \(verb) \(id)") { json in
                 json.member("order_id", id)
                 json.member("would", verb)
             }
             return
         }
-        let access = CoreAccess(configuration)
-        if let answer = try await access.ask(.post, "/control/orders/\(safe(id))/\(verb)", act) {
-            return try show(answer, options)
+        let path = "/control/orders/\(ServiceClient.segment(id))/\(verb)"
+        if let answer = try await access.ask(.post, path, act) {
+            return show(try answer.data(Line.self), options)
         }
         let change = OrderChange(verb: verb, orderID: id, act: act)
-        show(try await access.withStoppedCore { try await change.perform(on: $0) }, options)
+        let changed = try await access.withStoppedCore { try await change.perform(on: $0) }
+        show(Line(changed), options)
     }
 
     /// The order as the core's answer has it.
-    private struct Line: Decodable {
+    struct Line: Decodable {
         let order_id: String
         let account_id: String
         let symbol: String
@@ -118,24 +133,23 @@ enum OrderPath {
         let avg_fill_price: String?
         let reason: String?
         let created_at: String
+
+        init(_ order: Order) {
+            order_id = order.orderID
+            account_id = order.accountID
+            symbol = order.terms.symbol
+            side = order.terms.side.rawValue
+            type = order.terms.type.rawValue
+            qty = "\(order.terms.quantity)"
+            status = order.status.rawValue
+            filled_qty = "\(order.filledQuantity)"
+            avg_fill_price = order.averageFillPrice?.description
+            reason = order.reason
+            created_at = "\(order.createdAt)"
+        }
     }
 
-    static func show(_ answer: ServiceClient.Answer, _ options: CommonOptions) throws {
-        show(try answer.data(Line.self), options)
-    }
-
-    static func show(_ order: Order, _ options: CommonOptions) {
-        show(
-            Line(
-                order_id: order.orderID, account_id: order.accountID, symbol: order.terms.symbol,
-                side: order.terms.side.rawValue, type: order.terms.type.rawValue,
-                qty: "\(order.terms.quantity)", status: order.status.rawValue,
-                filled_qty: "\(order.filledQuantity)",
-                avg_fill_price: order.averageFillPrice?.description, reason: order.reason,
-                created_at: "\(order.createdAt)"), options)
-    }
-
-    private static func show(_ line: Line, _ options: CommonOptions) {
+    static func show(_ line: Line, _ options: CommonOptions) {
         let price = line.avg_fill_price.map { " at \($0)" } ?? ""
         let reason = line.reason.map { " (\($0))" } ?? ""
         options.show(

@@ -72,7 +72,15 @@ struct CoreAssembly: Sendable {
             ?? configuration.accounts.tradingAccounts.first
     }
 
-    var quotes: (account: String, settings: DataCacheConfig) {
-        (dataAccount?.id ?? "", dataAccount?.cacheConfig ?? DataCacheConfig())
+    func quoteBoard() -> QuoteBoard {
+        let cache = dataAccount?.cacheConfig ?? DataCacheConfig()
+        let limits = dataAccount?.rateLimits ?? DataRateLimits()
+        return QuoteBoard(
+            broker: broker, account: dataAccount?.id ?? "",
+            preloaded: configuration.paperBroker.symbols.map(\.symbol),
+            timeToLiveSeconds: Int64(cache.ttlSeconds), symbolsMax: cache.maxSymbols,
+            quotesPerSecond: limits.quotesPerSecond,
+            // The other half keeps the symbols in use fresh, whatever clients ask for.
+            fetchesPerMinute: max(1, configuration.broker.requestsPerMinute / 2))
     }
 }

@@ -27,7 +27,7 @@ struct CoreControl: Sendable {
         }
         control.get("accounts/{id}") { _, context in
             try answer { () throws(APIError) in
-                let account = try known(context.parameters.get("id"))
+                let account = try known(context.parameters.decoded("id"))
                 return Envelope.success { show(account, &$0) }
             }
         }
@@ -35,9 +35,9 @@ struct CoreControl: Sendable {
             try await changeAccount(request, context)
         }
         control.get("orders/{id}") { _, context in
-            let order = try await core.history.order(try context.parameters.require("id"))
-            guard let order else {
-                return Envelope.failure(.notFound, "there is no such order")
+            let orderID = context.parameters.decoded("id")
+            guard let order = try await core.history.order(orderID) else {
+                return Envelope.failure(.notFound, "\(Refusal.unknownOrder(orderID))")
             }
             return Envelope.success { $0.order(order) }
         }
@@ -54,9 +54,9 @@ struct CoreControl: Sendable {
         }
     }
 
-    private func known(_ id: String?) throws(APIError) -> Account {
-        guard let id, let account = directory[id] else {
-            throw .notFound("there is no account '\(id ?? "")'")
+    private func known(_ id: String) throws(APIError) -> Account {
+        guard let account = directory[id] else {
+            throw .notFound("there is no account '\(id)'")
         }
         return account
     }
@@ -102,7 +102,7 @@ struct CoreControl: Sendable {
         let act = try await act(request)
         let verb = try context.parameters.require("verb")
         do {
-            let account = try known(context.parameters.get("id"))
+            let account = try known(context.parameters.decoded("id"))
             try await AccountChange(verb: verb, accountID: account.id, act: act).perform(on: core)
             return Envelope.success { show(account, &$0) }
         } catch let error as APIError {
@@ -117,7 +117,7 @@ struct CoreControl: Sendable {
     ) async throws -> Response {
         let act = try await act(request)
         let verb = try context.parameters.require("verb")
-        let orderID = try context.parameters.require("id")
+        let orderID = context.parameters.decoded("id")
         do {
             let order = try await OrderChange(verb: verb, orderID: orderID, act: act)
                 .perform(on: core)
@@ -158,7 +158,8 @@ struct OrderChange: Sendable {
     func perform(on core: TradingCore) async throws -> Order {
         let (orderID, act) = (orderID, act)
         switch verb {
-        case "cancel": return try await core.cancel(orderID, by: act.operatorName)
+        case "cancel":
+            return try await core.cancel(orderID, reason: act.reason, by: act.operatorName)
         case "resolve":
             guard let resolution = act.resolution.flatMap(TradingState.Resolution.init) else {
                 throw APIError.badRequest("an order is resolved as rejected or lookup")

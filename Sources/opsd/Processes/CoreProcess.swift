@@ -15,20 +15,25 @@ import UnixSignals
 struct CoreProcess {
     let configuration: Configuration
 
+    /// A command that does a core's work while none runs has the lock for a moment.
+    private static let lockWait = Duration.seconds(10)
+
     func run() async throws {
         let registry = MetricsRegistry(descriptions: CoreMetrics.descriptions)
         MetricsSystem.bootstrap(registry)
         let assembly = try CoreAssembly(configuration)
-        let lock = try assembly.layout.hold("core")
+        let patience = Patience(limit: Self.lockWait)
+        let lock = try await patience.retry { () throws(CommandFailure) in
+            try assembly.layout.hold("core")
+        }
         defer { withExtendedLifetime(lock) {} }
         let listening = configuration.listen.trading.listening(as: "listen.trading")
         try listening.requireFree()
-        let core = try await assembly.start()
-        let (dataAccount, cache) = assembly.quotes
-        let quotes = QuoteBoard(
-            broker: assembly.broker, account: dataAccount,
-            preloaded: configuration.paperBroker.symbols.map(\.symbol),
-            timeToLiveSeconds: Int64(cache.ttlSeconds), symbolsMax: cache.maxSymbols)
+        // A command lets go of the journal's own lock as it ends, a moment after the other one.
+        let core = try await patience.retry { () async throws(CommandFailure) in
+            try await assembly.start()
+        }
+        let quotes = assembly.quoteBoard()
         CoreMetrics.collect(from: core, into: registry)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
         let api = await tradingAPI(core, quotes, accessLog)

@@ -21,14 +21,16 @@ struct DataLayout: Sendable {
 
     /// A socket's path must fit into the kernel's 108 bytes.
     private static let socketPathBytesMax = 107
+    private static let socketNames = ["supervisor"] + BuiltinService.allCases.map(\.rawValue)
 
     func prepare() throws(CommandFailure) {
-        let longest = socket(of: "supervisor")
-        guard longest.utf8.count <= Self.socketPathBytesMax else {
+        let longest = Self.socketNames.map { socket(of: $0).utf8.count }.max() ?? 0
+        guard longest <= Self.socketPathBytesMax else {
+            let rootMax = Self.socketPathBytesMax - (longest - root.utf8.count)
             throw CommandFailure(
                 .badInput,
                 "data_dir: \(root) is too long for the sockets in it; "
-                    + "choose one of at most \(Self.socketPathBytesMax - 20) bytes")
+                    + "choose one of at most \(rootMax) bytes")
         }
         for directory in [root, root + "/run", root + "/log"] {
             do {
@@ -38,6 +40,15 @@ struct DataLayout: Sendable {
             } catch {
                 throw CommandFailure(.badInput, "data_dir: \(error.localizedDescription)")
             }
+        }
+    }
+
+    /// Whether there is a journal. A directory that cannot be read is no answer.
+    func hasJournal() throws(CommandFailure) -> Bool {
+        do {
+            return try JournalReader.isPresent(in: journal)
+        } catch {
+            throw CommandFailure(.unknown, "\(error)")
         }
     }
 

@@ -28,6 +28,13 @@ struct ServiceClient: Sendable {
         }
     }
 
+    /// A name as one segment of a path, whatever it has in it.
+    static func segment(_ name: String) -> String {
+        let unreserved = CharacterSet(
+            charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
+        return name.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
+    }
+
     /// Nil when nothing listens there.
     func ask(
         _ method: CurlRequest.Method, _ path: String, body: [UInt8]? = nil,

@@ -6,9 +6,30 @@ import Trading
 import TradingHTTP
 
 /// What `opsd run` prints once everything is up: where it listens, a token, what to try next.
+///
+/// A token is a key, and what a daemon prints ends up in logs. So it is printed only where the embedded
+/// default runs, on paper: on its first run, and to a terminal.
 struct Welcome: Sendable {
     let configuration: Configuration
     let children: BuiltinChildren
+    private let showsToken: Bool
+
+    /// Made before any service starts.
+    init(configuration: Configuration, children: BuiltinChildren) {
+        self.configuration = configuration
+        self.children = children
+        let hasJournal = try? DataLayout(configuration).hasJournal()
+        showsToken = Self.showsToken(
+            configuration, isFirstRun: hasJournal == false,
+            isTerminal: isatty(STDOUT_FILENO) == 1)
+    }
+
+    static func showsToken(
+        _ configuration: Configuration, isFirstRun: Bool, isTerminal: Bool
+    ) -> Bool {
+        // The embedded default is the one that lies in its own data directory.
+        configuration.folder == configuration.dataDirectory && (isFirstRun || isTerminal)
+    }
 
     func greetWhenReady() async {
         while !Task.isCancelled {
@@ -27,16 +48,20 @@ struct Welcome: Sendable {
     private func greet() async {
         let trading = configuration.listen.trading
         let ops = configuration.listen.ops
-        let base = "http://\(trading.host):\(trading.port)"
+        let base = "http://\(trading)"
         print(
             """
 
             opsd is up.
               trading     \(base)/api/v1
-              operations  http://\(ops.host):\(ops.port)  (/metrics, /healthz, /readyz)
+              operations  http://\(ops)  (/metrics, /healthz, /readyz)
               data        \(configuration.dataDirectory)
             """)
-        if let (account, token) = await token() { suggest(base, account, token) }
+        if showsToken {
+            if let (account, token) = await token() { suggest(base, account, token) }
+        } else {
+            print("  a token     \(CommandLine.arguments[0]) token --account ID --role trader")
+        }
         fflush(nil)
     }
 

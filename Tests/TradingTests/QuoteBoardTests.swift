@@ -1,0 +1,205 @@
+import Ledger
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Trading
+
+@Suite struct QuoteBoardTests {
+    private let start = Timestamp(microseconds: 1_795_253_400_000_000)
+
+    private func board(
+        _ broker: QuoteBroker, _ clock: ManualTime, symbolsMax: Int = 10,
+        quotesPerSecond: Int = 100,
+        fetchesPerMinute: Int = 1_000
+    ) -> QuoteBoard {
+        QuoteBoard(
+            broker: broker, account: "D", preloaded: [], timeToLiveSeconds: 30,
+            symbolsMax: symbolsMax, quotesPerSecond: quotesPerSecond,
+            fetchesPerMinute: fetchesPerMinute, now: { clock.now })
+    }
+
+    private func failure(_ board: QuoteBoard, _ symbol: String) async -> QuoteBoard.Failure? {
+        do {
+            _ = try await board.quote(symbol)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test(arguments: ["", "nope", "A\u{0}B", "A B", "ÄÖ", String(repeating: "A", count: 33)])
+    func whatIsNoSymbolNeverReachesTheBroker(_ symbol: String) async {
+        let broker = QuoteBroker()
+        let board = board(broker, ManualTime(start))
+        #expect(await failure(board, symbol) == .unknownSymbol(symbol))
+        #expect(broker.calls == 0)
+    }
+
+    @Test func anUnknownSymbolIsAskedForOnceInATimeToLive() async {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        let board = board(broker, clock)
+        for _ in 0..<50 { #expect(await failure(board, "NOPE") == .unknownSymbol("NOPE")) }
+        #expect(broker.calls == 1)
+        clock.advance(bySeconds: 30)
+        #expect(await failure(board, "NOPE") == .unknownSymbol("NOPE"))
+        #expect(broker.calls == 2)
+    }
+
+    @Test func aQuoteIsFetchedOnceInATimeToLive() async throws {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        let board = board(broker, clock)
+        for _ in 0..<50 { #expect(try await board.quote("AAPL").symbol == "AAPL") }
+        #expect(broker.calls == 1)
+        clock.advance(bySeconds: 30)
+        _ = try await board.quote("AAPL")
+        #expect(broker.calls == 2)
+    }
+
+    @Test func whoAsksForASymbolThatIsBeingFetchedWaitsForThatFetch() async {
+        let broker = QuoteBroker(holds: true)
+        let board = board(broker, ManualTime(start))
+        await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<20 {
+                group.addTask { (try? await board.quote("AAPL"))?.symbol == "AAPL" }
+            }
+            await broker.whenCalled()
+            for _ in 0..<100 { await Task.yield() }
+            broker.release()
+            for await came in group { #expect(came) }
+        }
+        #expect(broker.calls == 1)
+    }
+
+    @Test func aBrokerThatDoesNotAnswerIsNotAnUnknownSymbol() async {
+        let broker = QuoteBroker()
+        let board = board(broker, ManualTime(start))
+        broker.isDown = true
+        #expect(await failure(board, "AAPL") == .unavailable("AAPL"))
+        broker.isDown = false
+        #expect(await failure(board, "AAPL") == nil)
+    }
+
+    @Test func overTheDataAccountsLimitTheCallerIsToldWhenToComeBack() async throws {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        let board = board(broker, clock, quotesPerSecond: 3)
+        _ = try await board.quote("AAPL")
+        for symbol in ["X1", "X2"] { #expect(await failure(board, symbol) != nil) }
+        let exceeded = RequestLimits.Exceeded(limit: "quotes_per_second", retryAfterSeconds: 1)
+        #expect(await failure(board, "X3") == .limited(exceeded))
+        #expect(broker.calls == 3)
+        #expect(try await board.quote("AAPL").symbol == "AAPL", "what is there costs nothing")
+        clock.advance(bySeconds: 1)
+        #expect(await failure(board, "X3") == .unknownSymbol("X3"))
+    }
+
+    /// Ever new symbols, as fast as they come.
+    @Test func inventedSymbolsNeverUseUpTheBrokersOwnLimit() async {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        let board = board(broker, clock, fetchesPerMinute: 100)
+        for number in 0..<6_000 {
+            _ = await failure(board, "X\(number)")
+            if number % 100 == 99 { clock.advance(bySeconds: 1) }
+        }
+        #expect(broker.calls <= 200, "a full bucket, and a minute's refill")
+    }
+
+    @Test func whatIsKeptIsBounded() {
+        let settings = QuoteCache.Settings(
+            timeToLiveSeconds: 30, symbolsMax: 5, quotesPerSecond: 1, fetchesPerMinute: 1)
+        var cache = QuoteCache(settings: settings, preloaded: ["SPY"], at: start)
+        let symbols = (0..<1_000).map { "S\($0)" }
+        for symbol in symbols {
+            cache.take([], asked: [symbol], at: start)
+            cache.take([QuoteBroker.quote("Q" + symbol)], asked: ["Q" + symbol], at: start)
+        }
+        let absent = symbols.filter {
+            if case .unknownSymbol = cache.ask($0, at: start) { true } else { false }
+        }
+        #expect((1...5).contains(absent.count))
+        #expect(cache.symbolsInUse(at: start).count == 5)
+        let later = start.advanced(bySeconds: 601)
+        #expect(cache.symbolsInUse(at: later) == ["SPY"])
+        for symbol in symbols {
+            if case .quote = cache.ask("Q" + symbol, at: start) {
+                Issue.record("\(symbol) is kept")
+            }
+        }
+    }
+}
+
+/// Time that a test moves. The lock is there because the board asks from any task.
+private final class ManualTime: Sendable {
+    private let time: Mutex<Timestamp>
+
+    init(_ start: Timestamp) {
+        time = Mutex(start)
+    }
+
+    var now: Timestamp { time.withLock { $0 } }
+    func advance(bySeconds seconds: Int64) {
+        time.withLock { $0 = $0.advanced(bySeconds: seconds) }
+    }
+}
+
+/// A broker that knows two symbols, counts, and can be held up. The lock guards what a test changes.
+private final class QuoteBroker: Broker {
+    private struct Content {
+        var calls = 0
+        var isDown = false
+    }
+
+    private let content = Mutex(Content())
+    private let isCalled = AsyncStream<Void>.makeStream()
+    private let isReleased = AsyncStream<Void>.makeStream()
+
+    init(holds: Bool = false) {
+        if !holds { isReleased.continuation.finish() }
+    }
+
+    var calls: Int { content.withLock { $0.calls } }
+    var isDown: Bool {
+        get { content.withLock { $0.isDown } }
+        set { content.withLock { $0.isDown = newValue } }
+    }
+
+    func whenCalled() async {
+        for await _ in isCalled.stream { return }
+    }
+
+    func release() { isReleased.continuation.finish() }
+
+    static func quote(_ symbol: String) -> BrokerQuote {
+        BrokerQuote(
+            symbol: symbol, bidPrice: decimal("1"), askPrice: decimal("1"), lastPrice: decimal("1"),
+            volume: 1, timestamp: Timestamp(microseconds: 0))
+    }
+
+    func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
+        let isDown = content.withLock { content in
+            content.calls += 1
+            return content.isDown
+        }
+        isCalled.continuation.yield()
+        for await _ in isReleased.stream {}
+        if isDown { throw .unavailable("no route") }
+        return symbols.filter { ["AAPL", "MSFT"].contains($0) }.map(Self.quote)
+    }
+
+    func balance(of account: String) async throws(BrokerError) -> BrokerBalance { throw unused }
+    func positions(of account: String) async throws(BrokerError) -> [BrokerPosition] { [] }
+    func submit(
+        _ terms: OrderTerms, clientOrderID: String, account: String
+    ) async throws(BrokerError) -> BrokerOrder { throw unused }
+    func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
+    func orders(
+        of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
+    ) async throws(BrokerError) -> [BrokerOrder] { [] }
+    func cancel(brokerOrderID: String, account: String) async throws(BrokerError) { throw unused }
+    func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
+    { [] }
+
+    private var unused: BrokerError { .malformed("this broker has quotes only") }
+}
