@@ -34,6 +34,13 @@ import Testing
         #expect(!Welcome.showsToken(own, isFirstRun: true, isTerminal: true))
     }
 
+    @Test func anAddressOfIPv6IsPrintedAsAURLNeedsIt() throws {
+        let own = try configuration("listen: {ops: '[::1]:9464', trading: '[::1]:8080'}")
+        let text = Welcome.addresses(own)
+        #expect(text.contains("http://[::1]:8080/api/v1"), "\(text)")
+        #expect(text.contains("http://[::1]:9464 "), "\(text)")
+    }
+
     @Test func theLongestSocketMustFit() throws {
         var configuration = try configuration()
         let root = folder.path("d")

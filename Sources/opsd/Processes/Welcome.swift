@@ -46,23 +46,24 @@ struct Welcome: Sendable {
     }
 
     private func greet() async {
-        let trading = configuration.listen.trading
-        let ops = configuration.listen.ops
-        let base = "http://\(trading)"
-        print(
-            """
-
-            opsd is up.
-              trading     \(base)/api/v1
-              operations  http://\(ops)  (/metrics, /healthz, /readyz)
-              data        \(configuration.dataDirectory)
-            """)
+        let base = "http://\(configuration.listen.trading)"
+        print(Self.addresses(configuration))
         if showsToken {
             if let (account, token) = await token() { suggest(base, account, token) }
         } else {
             print("  a token     \(CommandLine.arguments[0]) token --account ID --role trader")
         }
         fflush(nil)
+    }
+
+    static func addresses(_ configuration: Configuration) -> String {
+        """
+
+        opsd is up.
+          trading     http://\(configuration.listen.trading)/api/v1
+          operations  http://\(configuration.listen.ops)  (/metrics, /healthz, /readyz)
+          data        \(configuration.dataDirectory)
+        """
     }
 
     /// A token for the first account that takes orders: only on a desk that trades on paper.
