@@ -93,7 +93,12 @@ struct CoreControl: Sendable {
 
     private func act(_ request: Request) async throws -> Act {
         let body = try await request.body.collect(upTo: 65_536)
-        return try JSONDecoder().decode(Act.self, from: Data(body.readableBytesView))
+        let act = try JSONDecoder().decode(Act.self, from: Data(body.readableBytesView))
+        // No row holds one.
+        guard !(act.reason + act.operatorName).utf8.contains(0) else {
+            throw HTTPError(.badRequest, message: "a text has a NUL; leave it out")
+        }
+        return act
     }
 
     private func changeAccount(
