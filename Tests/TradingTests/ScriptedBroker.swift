@@ -19,6 +19,8 @@ final class ScriptedBroker: Broker {
         var submissions = 0
         var cancellations = 0
         var ignoresCancellations = false
+        /// Single orders that were asked for by the broker's id.
+        var orderReads = 0
     }
 
     let content = Mutex(Content())
@@ -80,6 +82,13 @@ final class ScriptedBroker: Broker {
         content.withLock { $0.orders[clientOrderID] }
     }
 
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        content.withLock { content in
+            content.orderReads += 1
+            return content.orders.values.first { $0.brokerOrderID == brokerOrderID }
+        }
+    }
+
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] {
@@ -109,6 +118,10 @@ final class ScriptedBroker: Broker {
             else { return content.fills }
             return Array(content.fills[(index + 1)...])
         }
+    }
+
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? {
+        content.withLock { $0.fills.last }
     }
 
     func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {

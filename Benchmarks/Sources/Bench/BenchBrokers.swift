@@ -17,12 +17,16 @@ struct HeldBroker: Broker {
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
         nil
     }
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] { [] }
     func cancel(brokerOrderID: String, account: String) async throws(BrokerError) {}
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
     { [] }
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }
@@ -65,6 +69,9 @@ final class InstantBroker: Broker {
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
         nil
     }
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] { [] }
@@ -74,6 +81,7 @@ final class InstantBroker: Broker {
     {
         fills.withLock { $0.waiting.removeValue(forKey: account) } ?? []
     }
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }
