@@ -193,8 +193,7 @@ struct AccountFollower: Sendable {
         let margin = FillStart.afterTime(Self.margin(since))
         let fills = try await fills(from: start, else: margin)
         if fills.isEmpty { return }
-        let booking = FillBooking(
-            accountID: accountID, engine: engine, history: history, logger: logger)
+        let booking = FillBooking(accountID: accountID, engine: engine, history: history)
         // A list that begins before the cursor must not take it back.
         let movesCursor = start != margin
         var applied = try await booking.book(fills, movesCursor: movesCursor)

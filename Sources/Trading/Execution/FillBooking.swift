@@ -6,7 +6,7 @@ struct FillBooking: Sendable {
     let accountID: String
     let engine: Engine
     let history: OrderHistory
-    let logger: Logger
+    let logger = Logger(label: "follower")
 
     static let chunkSize = 100
 
