@@ -210,6 +210,26 @@ import Testing
         await stop(running)
     }
 
+    @Test func anOrderThatIsOpenedAgainIsAmongTheLiveOnes() async throws {
+        let running = try await start(ScriptedBroker([.timeOutLost], otherwise: .unavailable))
+        let core = running.core
+        let order = try await place(core)
+        await eventually { core.engine.published.order(order.orderID)?.status == .unknown }
+        try await core.engine.perform { state, now throws(Refusal) in
+            try state.resolve(order.orderID, as: .rejected, reason: "", at: now, by: "ops")
+        }
+        #expect(core.engine.published.liveOrders(of: "A").isEmpty)
+        let outcome = try await core.engine.perform { state, now throws(Refusal) in
+            // It may have left memory between the two.
+            state.orders[order.orderID] == nil
+                ? nil : try state.report(StateFixture.brokerOrder(order), at: now)
+        }
+        if outcome != nil {
+            #expect(core.engine.published.liveOrders(of: "A").map(\.orderID) == [order.orderID])
+        }
+        await stop(running)
+    }
+
     @Test func ordersLostWithTheJournalsTailAreTakenInAfterFailures() async throws {
         let broker = ScriptedBroker(otherwise: .work)
         let first = try await start(broker)

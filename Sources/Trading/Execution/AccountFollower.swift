@@ -46,15 +46,16 @@ struct AccountFollower: Sendable {
         let cursor = engine.published.account(accountID)?.fillCursor
         let since = orders.map(\.createdAt).min() ?? .now()
         try await takeFills(from: cursor.map(FillStart.afterFill) ?? .beginning, since: since)
-        let rest = atWork
-        if rest.isEmpty { return }
+        if atWork.isEmpty { return }
         let open = try await broker.orders(of: accountID, status: .open, submittedAfter: nil)
         for report in open { try await take(report, since: since) }
         let listed = Set(open.map(\.brokerOrderID))
-        for order in rest {
-            guard let brokerOrderID = order.brokerOrderID, !listed.contains(brokerOrderID) else {
-                continue
-            }
+        // Only those that were at work before the fills were fetched: of one that was confirmed since,
+        // the next round brings the fills first.
+        for order in orders {
+            guard let brokerOrderID = order.brokerOrderID, !listed.contains(brokerOrderID),
+                engine.published.order(order.orderID)?.status.isTerminal == false
+            else { continue }
             let report = try await broker.order(brokerOrderID: brokerOrderID, account: accountID)
             guard let report else {
                 logger.error(

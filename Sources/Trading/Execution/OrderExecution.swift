@@ -108,6 +108,7 @@ struct OrderExecution: Sendable {
     func lookUp(_ orderID: String) async {
         var delay = timing.retryFirst
         var lastSent = ContinuousClock.now
+        var isRefused = false
         while !Task.isCancelled, let order = submittable(orderID) {
             let mayArrive = ContinuousClock.now - lastSent < timing.settle
             do throws(BrokerError) {
@@ -115,6 +116,8 @@ struct OrderExecution: Sendable {
                     clientOrderID: orderID, account: order.accountID)
                 {
                     if await report(.confirmed(found), of: orderID) { return }
+                } else if isRefused, mayArrive {
+                    // Sending again proves nothing more: wait for the earlier request, or its end.
                 } else if !order.cancelRequested {
                     switch await submit(orderID, mayHaveBeenSent: mayArrive) {
                     case .settled: return
@@ -122,7 +125,7 @@ struct OrderExecution: Sendable {
                     // for an order that was unknown before, and still is.
                     case .lost where order.status != .unknown: return
                     case .lost: lastSent = .now
-                    case .open: break
+                    case .open: isRefused = true
                     }
                 } else if !mayArrive {
                     return await cancelUnsent(orderID)
