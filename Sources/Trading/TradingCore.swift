@@ -25,6 +25,8 @@ public final class TradingCore: Sendable {
     private let rules: [AccountRules]
     private let broker: any Broker
     private let options: Options
+    /// Orders that the last process may have had under way. Those accepted since are in the queue.
+    private let unconfirmed: [String]
     private let effects: AsyncStream<[Effect]>
     private let effectsSource: AsyncStream<[Effect]>.Continuation
     private let logger = Logger(label: "core")
@@ -95,6 +97,8 @@ public final class TradingCore: Sendable {
                 counters.count(effects)
                 source.yield(effects)
             })
+        unconfirmed = engine.published.liveOrders().filter { $0.step == .submitting }
+            .map(\.orderID)
         effects = stream
         effectsSource = source
         checkpoint = recovered.checkpoint
@@ -209,7 +213,8 @@ public final class TradingCore: Sendable {
     }
 
     private var execution: OrderExecution {
-        OrderExecution(engine: engine, broker: broker, timing: options.timing)
+        OrderExecution(
+            engine: engine, history: history, broker: broker, timing: options.timing)
     }
 
     /// Takes up what a restart left, then does what each commit asks for.
@@ -219,10 +224,8 @@ public final class TradingCore: Sendable {
             for rules in rules where rules.closedReason == nil {
                 group.addTask { await self.takeUp(rules.accountID) }
             }
-            for order in engine.published.liveOrders() where order.step == .submitting {
-                group.addTask { [execution] in
-                    await execution.lookUp(order.orderID)
-                }
+            for orderID in unconfirmed {
+                group.addTask { [execution] in await execution.lookUp(orderID) }
             }
             for order in engine.published.liveOrders()
             where order.cancelRequested && order.brokerOrderID != nil {
@@ -243,12 +246,17 @@ public final class TradingCore: Sendable {
             let opener = AccountOpener(engine: engine, broker: broker, timing: options.timing)
             return await opener.open(accountID)
         }
-        do {
-            try await follower(accountID).adoptUnknown()
-        } catch {
-            logger.warning(
-                "the broker's open orders could not be read",
-                metadata: ["account_id": "\(accountID)", "problem": "\(error)"])
+        var delay = options.timing.retryFirst
+        while !Task.isCancelled {
+            do {
+                return try await follower(accountID).catchUp()
+            } catch {
+                logger.warning(
+                    "the broker's orders could not be read; trying again",
+                    metadata: ["account_id": "\(accountID)", "problem": "\(error)"])
+            }
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, options.timing.retryLast)
         }
     }
 

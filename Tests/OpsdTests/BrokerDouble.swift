@@ -64,6 +64,14 @@ final class BrokerDouble: Broker {
         content.withLock { $0.orders[clientOrderID]?.order }
     }
 
+    func order(
+        brokerOrderID: String, account: String
+    ) async throws(BrokerError) -> BrokerOrder? {
+        content.withLock { content in
+            content.orders.values.first { $0.order.brokerOrderID == brokerOrderID }?.order
+        }
+    }
+
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] {
@@ -90,6 +98,10 @@ final class BrokerDouble: Broker {
             guard case .afterFill(let id) = start else { return own }
             return own.filter { $0.id > id }
         }
+    }
+
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? {
+        content.withLock { $0.fills.last { $0.account == account }?.fill }
     }
 
     func quotes(

@@ -17,12 +17,16 @@ struct HeldBroker: Broker {
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
         nil
     }
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] { [] }
     func cancel(brokerOrderID: String, account: String) async throws(BrokerError) {}
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
     { [] }
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }
@@ -31,7 +35,7 @@ struct HeldBroker: Broker {
 /// A broker that answers at once and fills whole, in this process.
 final class InstantBroker: Broker {
     private struct Fills {
-        /// Fills that were not fetched yet, by account, and how many went before them.
+        /// Fills that the cursor has not passed yet, by account, and how many went before them.
         var waiting: [String: [BrokerFill]] = [:]
         var count = 0
     }
@@ -65,6 +69,9 @@ final class InstantBroker: Broker {
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
         nil
     }
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] { [] }
@@ -72,8 +79,20 @@ final class InstantBroker: Broker {
 
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
     {
-        fills.withLock { $0.waiting.removeValue(forKey: account) } ?? []
+        fills.withLock { fills in
+            // A fill may be fetched before its order's confirmation is journaled: it goes only when
+            // the cursor has passed it.
+            if case .afterFill(let id) = start, let last = Int(id.dropFirst("fill-".count)) {
+                fills.waiting[account]?.removeAll { Self.number($0) <= last }
+            }
+            return fills.waiting[account] ?? []
+        }
     }
+
+    private static func number(_ fill: BrokerFill) -> Int {
+        Int(fill.id.dropFirst("fill-".count)) ?? 0
+    }
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }

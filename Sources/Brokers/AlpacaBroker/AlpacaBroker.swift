@@ -1,6 +1,7 @@
 public import CurlClient
 import ExactJSON
 public import Ledger
+import Logging
 public import Trading
 
 /// Alpaca's REST API, for any number of accounts.
@@ -9,7 +10,8 @@ public import Trading
 /// own word is missing.
 public final class AlpacaBroker: Broker {
     private let transport: AlpacaTransport
-    private static let ordersMax = 500
+    private let logger = Logger(label: "alpaca")
+    private static let ordersPageSize = 500
     private static let fillsPageSize = 100
     private static let symbolsPerRequest = 100
 
@@ -49,14 +51,20 @@ public final class AlpacaBroker: Broker {
         switch answer.status {
         case 200..<300:
             return try Self.submitted(answer, clientOrderID)
-        case 422 where Self.isDuplicate(answer):
-            return try await existing(clientOrderID, account)
         case 400..<500:
             // Without the broker's own words, something between us and it has answered.
             guard let complaint = answer.complaint else {
                 throw .unknown("an answer \(answer.status) to a submission is not the broker's")
             }
-            throw .rejected(code: complaint.code, message: complaint.message)
+            let refusal = BrokerError.rejected(code: complaint.code, message: complaint.message)
+            guard answer.status == 422 else { throw refusal }
+            if complaint.message.contains("client_order_id must be unique") {
+                let unknown = "the broker calls the client order id taken, and does not find it"
+                return try await existing(clientOrderID, account, else: .unknown(unknown))
+            }
+            // The code of a duplicate is that of other mistakes in a request as well.
+            guard complaint.code == 40_010_001 else { throw refusal }
+            return try await existing(clientOrderID, account, else: refusal)
         default:
             throw .unknown("the broker answered \(answer.status) to a submission")
         }
@@ -80,42 +88,44 @@ public final class AlpacaBroker: Broker {
         }
     }
 
-    private static func isDuplicate(_ answer: AlpacaTransport.Answer) -> Bool {
-        guard let complaint = answer.complaint else { return false }
-        return complaint.code == 40_010_001
-            || complaint.message.contains("client_order_id must be unique")
-    }
-
+    /// The order under an id that the broker may call taken.
+    /// - Parameter absence: what it means that the broker does not find it.
     private func existing(
-        _ clientOrderID: String, _ account: String
+        _ clientOrderID: String, _ account: String, else absence: BrokerError
     ) async throws(BrokerError) -> BrokerOrder {
         let order: BrokerOrder?
         do throws(BrokerError) {
-            order = try await find(clientOrderID, account, .order)
+            order = try await self.order(clientOrderID: clientOrderID, account: account)
         } catch {
-            // The order is there; that the look-up failed must not read as if it were not.
-            throw .unknown("the broker has this client order id, but the look-up failed: \(error)")
+            // The order may be there; that the look-up failed must not read as if it were not.
+            throw .unknown("the broker may have this client order id; the look-up failed: \(error)")
         }
-        guard let order else {
-            throw .unknown("the broker calls the client order id taken, and does not find it")
-        }
+        guard let order else { throw absence }
         return order
     }
 
     public func order(
         clientOrderID: String, account: String
     ) async throws(BrokerError) -> BrokerOrder? {
-        try await find(clientOrderID, account, .read)
+        // An order whose fate is open is looked up by this id: that must not wait behind polls.
+        try await find(
+            AlpacaTransport.Call(
+                method: .get, path: "/orders:by_client_order_id",
+                query: [("client_order_id", clientOrderID)], priority: .order), account)
+    }
+
+    public func order(
+        brokerOrderID: String, account: String
+    ) async throws(BrokerError) -> BrokerOrder? {
+        try await find(
+            AlpacaTransport.Call(
+                method: .get, path: "/orders/" + AlpacaTransport.encoded(brokerOrderID)), account)
     }
 
     private func find(
-        _ clientOrderID: String, _ account: String, _ priority: RequestBucket.Priority
+        _ call: AlpacaTransport.Call, _ account: String
     ) async throws(BrokerError) -> BrokerOrder? {
-        let answer = try await transport.send(
-            AlpacaTransport.Call(
-                method: .get, path: "/orders:by_client_order_id",
-                query: [("client_order_id", clientOrderID)], priority: priority),
-            account: account)
+        let answer = try await transport.send(call, account: account)
         // "Not found" must be the broker's own word: a wrong address answers 404 too.
         if answer.status == 404, answer.complaint != nil { return nil }
         return try AlpacaDocuments.order(try Self.document(answer))
@@ -124,13 +134,31 @@ public final class AlpacaBroker: Broker {
     public func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] {
-        var query = [
-            (name: "status", value: status.rawValue), ("limit", String(Self.ordersMax)),
-            ("direction", "asc"), ("nested", "false"),
-        ]
-        if let submittedAfter { query.append(("after", submittedAfter.description)) }
-        return try AlpacaDocuments.list(
-            try await read("/orders", query: query, account: account), AlpacaDocuments.order)
+        var orders: [BrokerOrder] = []
+        var known: Set<String> = []
+        var after = submittedAfter
+        while true {
+            var query = [
+                (name: "status", value: status.rawValue), ("limit", String(Self.ordersPageSize)),
+                ("direction", "asc"), ("nested", "false"),
+            ]
+            if let after { query.append(("after", after.description)) }
+            let page = try AlpacaDocuments.page(
+                try await read("/orders", query: query, account: account), AlpacaDocuments.order)
+            log(page, of: "orders", account)
+            for order in page.values where known.insert(order.brokerOrderID).inserted {
+                orders.append(order)
+            }
+            guard page.count >= Self.ordersPageSize else { return orders }
+            // `after` is exclusive, and orders of one instant may stand on both sides of a page's end.
+            let last = page.values.last.map {
+                Timestamp(microseconds: $0.submittedAt.microseconds - 1)
+            }
+            guard let last, after.map({ $0 < last }) ?? true else {
+                throw .malformed("the broker's pages of orders do not advance")
+            }
+            after = last
+        }
     }
 
     public func cancel(brokerOrderID: String, account: String) async throws(BrokerError) {
@@ -160,16 +188,25 @@ public final class AlpacaBroker: Broker {
             ]
             if case .afterTime(let time) = start { query.append(("after", time.description)) }
             if let token { query.append(("page_token", token)) }
-            let page = try AlpacaDocuments.list(
+            let page = try AlpacaDocuments.page(
                 try await read("/account/activities/FILL", query: query, account: account),
                 AlpacaDocuments.fill)
-            fills += page
-            guard page.count >= Self.fillsPageSize, let last = page.last else { return fills }
-            guard last.id != token else {
+            log(page, of: "fills", account)
+            fills += page.values
+            guard page.count >= Self.fillsPageSize else { return fills }
+            guard let last = page.lastID, last != token else {
                 throw .malformed("the broker's pages of fills do not advance")
             }
-            token = last.id
+            token = last
         }
+    }
+
+    public func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? {
+        let query = [(name: "direction", value: "desc"), ("page_size", "1")]
+        return try AlpacaDocuments.list(
+            try await read("/account/activities/FILL", query: query, account: account),
+            AlpacaDocuments.fill
+        ).first
     }
 
     public func quotes(
@@ -194,6 +231,19 @@ public final class AlpacaBroker: Broker {
     }
 
     // MARK: Reading
+
+    private func log<Value>(
+        _ page: AlpacaDocuments.Page<Value>, of list: String, _ account: String
+    ) {
+        for (id, problem) in page.unreadable {
+            logger.error(
+                "an item of the broker's list does not read and is left out; look at it there",
+                metadata: [
+                    "list": "\(list)", "account_id": "\(account)", "id": "\(id)",
+                    "problem": "\(problem)",
+                ])
+        }
+    }
 
     private func read(
         _ path: String, query: [(name: String, value: String)] = [],

@@ -84,15 +84,45 @@ enum AlpacaDocuments {
             timestamp: try time(quote, "t"))
     }
 
+    /// Every item must read: for a list of which a part would be a wrong answer.
     static func list<Value>(
-        _ json: JSONValue?, _ read: (JSONValue) throws(BrokerError) -> Value
+        _ json: JSONValue, _ read: (JSONValue) throws(BrokerError) -> Value
     ) throws(BrokerError) -> [Value] {
-        guard let elements = json?.elements else {
+        var values: [Value] = []
+        for element in try elements(json) { values.append(try read(element)) }
+        return values
+    }
+
+    /// One page of a list whose items stand each for itself: one that does not read must not hide
+    /// the others.
+    struct Page<Value: Sendable>: Sendable {
+        var values: [Value] = []
+        /// Items on the page, those that do not read included.
+        var count = 0
+        var lastID: String?
+        var unreadable: [(id: String, problem: BrokerError)] = []
+    }
+
+    static func page<Value>(
+        _ json: JSONValue, _ read: (JSONValue) throws(BrokerError) -> Value
+    ) throws(BrokerError) -> Page<Value> {
+        let elements = try elements(json)
+        var page = Page<Value>(count: elements.count, lastID: elements.last?["id"]?.text)
+        for element in elements {
+            do throws(BrokerError) {
+                page.values.append(try read(element))
+            } catch {
+                page.unreadable.append((element["id"]?.text ?? "without an id", error))
+            }
+        }
+        return page
+    }
+
+    private static func elements(_ json: JSONValue) throws(BrokerError) -> [JSONValue] {
+        guard let elements = json.elements else {
             throw .malformed("the broker's answer is not a list")
         }
-        var values: [Value] = []
-        for element in elements { values.append(try read(element)) }
-        return values
+        return elements
     }
 
     // MARK: Fields
@@ -102,7 +132,8 @@ enum AlpacaDocuments {
     }
 
     private static func text(_ json: JSONValue, _ key: String) throws(BrokerError) -> String {
-        guard let text = json[key]?.text else { throw missing(key) }
+        // Text goes into rows, and no row may hold a NUL.
+        guard let text = json[key]?.text, !text.utf8.contains(0) else { throw missing(key) }
         return text
     }
 

@@ -23,10 +23,14 @@ final class AlpacaTransport: Sendable {
         var body: [UInt8]
 
         var json: JSONValue? { try? JSONValue(parsing: body) }
-        /// The broker's own code and words, if the body is its own.
+        /// The broker's own code and words. A body without a whole number as its code is not the
+        /// broker's: a gateway between us has answered, and its word decides nothing.
         var complaint: (code: Int, message: String)? {
-            guard let json, let message = json["message"]?.text else { return nil }
-            return (json["code"]?.integer ?? status, message)
+            guard let json, case .number? = json["code"], let code = json["code"]?.integer,
+                let message = json["message"]?.text
+            else { return nil }
+            // The words go into rows, and no row may hold a NUL.
+            return (code, message.replacingOccurrences(of: "\0", with: "\u{FFFD}"))
         }
     }
 
@@ -112,7 +116,10 @@ final class AlpacaTransport: Sendable {
         let answer = Answer(status: response.status, body: response.body)
         switch response.status {
         case 401:
-            throw .unauthorized(answer.complaint?.message ?? "the broker answered 401")
+            guard let complaint = answer.complaint else {
+                throw .unknown("an answer 401 is not the broker's")
+            }
+            throw .unauthorized(complaint.message)
         case 408, 500...:
             throw .unknown("the broker answered \(response.status)")
         case 429:

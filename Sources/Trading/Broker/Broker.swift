@@ -20,7 +20,11 @@ public protocol Broker: Sendable {
     /// The order under this id, or nil when the broker says that there is none.
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder?
 
-    /// Orders submitted after an instant (all when nil), oldest first, at most 500.
+    /// The order with the broker's own id, or nil when the broker says that there is none.
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder?
+
+    /// Orders submitted after an instant (all when nil), oldest first, all pages. One that does not
+    /// read is left out and logged.
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder]
@@ -29,8 +33,12 @@ public protocol Broker: Sendable {
     /// is cancelled. `BrokerError.rejected` means that it cannot be cancelled any more.
     func cancel(brokerOrderID: String, account: String) async throws(BrokerError)
 
-    /// Fills from a starting point on, oldest first, all pages.
+    /// Fills from a starting point on, oldest first, all pages. One that does not read is left out
+    /// and logged. `BrokerError.rejected` when the broker does not take the starting point.
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
+
+    /// The newest fill, in one request; nil when there was none yet.
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill?
 
     /// The latest quotes of some symbols; one that the broker does not know is left out.
     func quotes(

@@ -6,17 +6,19 @@ public struct AccountSnapshot: Sendable, Hashable {
     public var positions: [BrokerPosition]
     /// Open orders; what they have filled is already in the cash and the positions.
     public var openOrders: [BrokerOrder]
-    /// The broker's last fill so far.
+    /// The broker's last fill so far, and its time.
     public var fillCursor: String?
+    public var lastFillAt: Timestamp?
 
     public init(
         balance: BrokerBalance, positions: [BrokerPosition], openOrders: [BrokerOrder],
-        fillCursor: String?
+        fillCursor: String?, lastFillAt: Timestamp? = nil
     ) {
         self.balance = balance
         self.positions = positions
         self.openOrders = openOrders
         self.fillCursor = fillCursor
+        self.lastFillAt = lastFillAt
     }
 }
 
@@ -51,6 +53,10 @@ extension TradingState {
         account.fillCursor = snapshot.fillCursor
         account.updatedAt = now
         put(account)
+        append(
+            Opening(
+                accountID: accountID, lastFillID: snapshot.fillCursor,
+                lastFillAt: snapshot.lastFillAt, openedAt: now))
         seal("account.opened", at: now)
         for brokerOrder in snapshot.openOrders {
             try adopt(
@@ -68,6 +74,7 @@ extension TradingState {
             orders[brokerOrder.clientOrderID] != nil
             || brokerOrderIDs[brokerOrder.brokerOrderID] != nil
         if known { return }
+        raiseEpoch(aboveOrder: brokerOrder.clientOrderID)
         let terms = brokerOrder.terms
         let price = terms.limitPrice ?? terms.stopPrice ?? .zero
         var order = Order(
@@ -78,15 +85,15 @@ extension TradingState {
             cancelRequested: false, reason: "found at the broker",
             createdAt: brokerOrder.submittedAt, updatedAt: now)
         order.status = filled.isPositive ? .partiallyFilled : .working
-        try reserve(order, at: now)
+        try setAside(for: order, at: now)
         put(order)
         seal("order.recovered", at: now)
         effect(.follow(accountID: accountID))
     }
 
-    /// The broker already holds the funds of an adopted order, so they are set aside here as well,
+    /// The broker already holds the funds of such an order, so they are set aside here as well,
     /// whatever the account's own limits say.
-    private mutating func reserve(_ order: Order, at now: Timestamp) throws(Refusal) {
+    mutating func setAside(for order: Order, at now: Timestamp) throws(Refusal) {
         let rest = order.remainingQuantity.negated
         do {
             if order.terms.side == .sell,
@@ -103,7 +110,16 @@ extension TradingState {
     }
 
     /// Moves to an epoch above one that was seen elsewhere, when the present one is not.
+    /// There is none above the highest that a sequence number can tell.
     public mutating func raiseEpoch(above seen: Int64) {
-        if seen >= nextSequence.epoch { beginEpoch(seen + 1) }
+        if seen >= nextSequence.epoch, seen < SequenceNumber.epochMax { beginEpoch(seen + 1) }
+    }
+
+    /// Moves above an order of opsd's that this journal cannot have accepted: its tail was lost, and
+    /// the ids of what was lost must not be given out again.
+    public mutating func raiseEpoch(aboveOrder orderID: String) {
+        if let seen = OrderID.sequence(orderID), seen > lastSequence {
+            raiseEpoch(above: seen.epoch)
+        }
     }
 }

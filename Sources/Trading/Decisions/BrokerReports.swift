@@ -14,6 +14,11 @@ public enum ReportOutcome: Sendable, Hashable {
     case done
     /// The broker has filled more than the fills that arrived explain: fetch fills and report again.
     case fillsMissing
+    /// The order had ended here without the broker's word, and is live again: fetch fills and report
+    /// again.
+    case reopened
+    /// What the broker has under this id is another order. Nothing of it was taken.
+    case otherTerms
 }
 
 extension TradingState {
@@ -21,24 +26,49 @@ extension TradingState {
     public mutating func submission(
         _ submission: Submission, of orderID: String, at now: Timestamp
     ) throws(Refusal) -> ReportOutcome {
-        guard var order = orders[orderID]?.value, !order.status.isTerminal else { return .done }
+        guard var order = orders[orderID]?.value else { return .done }
+        if case .confirmed(let brokerOrder) = submission {
+            guard brokerOrder.clientOrderID == orderID else {
+                return mistrust(brokerOrder, for: order, at: now)
+            }
+            return try report(brokerOrder, at: now)
+        }
+        // A confirmed order cannot be refused or lost any more: this is an old word.
+        guard order.step == .submitting, !order.status.isTerminal else { return .done }
         switch submission {
-        case .confirmed(let brokerOrder): return try report(brokerOrder, at: now)
+        case .confirmed: break
         case .refused(let reason):
-            // A confirmed order cannot be refused any more: this is an old word.
-            guard order.step == .submitting else { return .done }
             try end(&order, as: .rejected, reason: reason, at: now)
             seal("order.rejected", at: now)
-        case .ambiguous(let reason):
-            guard order.step == .submitting, order.status != .unknown else { return .done }
-            order.status = .unknown
-            order.reason = reason
-            order.updatedAt = now
-            put(order)
-            seal("order.unknown", at: now)
-            effect(.lookUp(orderID: orderID))
+        case .ambiguous(let reason): doubt(order, because: reason, at: now)
         }
         return .done
+    }
+
+    /// An order whose fate only the broker can tell: its funds stay frozen, and it is looked up.
+    private mutating func doubt(_ order: Order, because reason: String, at now: Timestamp) {
+        if order.status == .unknown { return }
+        var updated = order
+        updated.status = .unknown
+        updated.reason = reason
+        updated.updatedAt = now
+        put(updated)
+        seal("order.unknown", at: now)
+        effect(.lookUp(orderID: order.orderID))
+    }
+
+    /// The broker's word cannot be about this order. One that it has not confirmed yet is unknown:
+    /// whether the broker has it as well, nobody has said.
+    private mutating func mistrust(
+        _ brokerOrder: BrokerOrder, for order: Order, at now: Timestamp
+    ) -> ReportOutcome {
+        let terms = brokerOrder.terms
+        if order.step == .submitting, !order.status.isTerminal {
+            let other = "\(terms.side.rawValue) \(terms.quantity) \(terms.symbol)"
+            doubt(
+                order, because: "the broker has another order under this id: \(other)", at: now)
+        }
+        return .otherTerms
     }
 
     /// Takes an order's state as the broker tells it. The state is taken only as far as the fills
@@ -46,9 +76,11 @@ extension TradingState {
     public mutating func report(
         _ brokerOrder: BrokerOrder, at now: Timestamp
     ) throws(Refusal) -> ReportOutcome {
-        guard let order = orders[brokerOrder.clientOrderID]?.value, !order.status.isTerminal else {
-            return .done
+        guard let order = orders[brokerOrder.clientOrderID]?.value else { return .done }
+        guard order.agrees(with: brokerOrder) else {
+            return mistrust(brokerOrder, for: order, at: now)
         }
+        if order.status.isTerminal { return try reportOfEnded(order, brokerOrder, at: now) }
         var updated = order
         updated.brokerOrderID = brokerOrder.brokerOrderID
         updated.step = .submitted
@@ -115,73 +147,5 @@ extension TradingState {
         put(order)
         effect(.sagaEnded(order.step))
         effect(.orderEnded(status))
-    }
-
-    /// Applies fills by cumulative quantity: each share once, however often and in whatever order
-    /// the fills arrive. A fill that leaves a gap to the one before it waits (`fillsMissing`).
-    /// The place up to which all is settled is remembered, for the next fetch to begin there.
-    /// - Parameter fills: as the broker lists them, oldest first.
-    public mutating func apply(
-        _ fills: [BrokerFill], of accountID: String, at now: Timestamp
-    ) throws(Refusal) -> ReportOutcome {
-        var outcome = ReportOutcome.done
-        var changed = false
-        for fill in fills.sorted(by: { $0.cumulativeQuantity < $1.cumulativeQuantity }) {
-            guard let orderID = brokerOrderIDs[fill.brokerOrderID],
-                let order = orders[orderID]?.value, order.accountID == accountID
-            else { continue }
-            do {
-                switch try apply(fill, to: order, at: now) {
-                case .applied: changed = true
-                case .known: break
-                case .gap: outcome = .fillsMissing
-                }
-            } catch {
-                throw .invalid(field: "fill", problem: "\(fill.id) is out of range")
-            }
-        }
-        if changed, outcome == .done, var account = accounts[accountID]?.value,
-            let cursor = lastSettled(among: fills, at: now), account.fillCursor != cursor
-        {
-            account.fillCursor = cursor
-            account.updatedAt = now
-            put(account)
-        }
-        if changed { seal("order.fills", at: now) }
-        return outcome
-    }
-
-    /// How far the cursor may go: not past a recent fill of an order that is not known by the
-    /// broker's id yet, because its confirmation is still on the way.
-    private func lastSettled(among fills: [BrokerFill], at now: Timestamp) -> String? {
-        let recent = now.advanced(bySeconds: -60)
-        return fills.prefix { brokerOrderIDs[$0.brokerOrderID] != nil || $0.time <= recent }
-            .last?.id
-    }
-
-    private enum FillOutcome { case applied, known, gap }
-
-    private mutating func apply(
-        _ fill: BrokerFill, to order: Order, at now: Timestamp
-    ) throws -> FillOutcome {
-        guard fill.cumulativeQuantity > order.filledQuantity else { return .known }
-        let before = try fill.cumulativeQuantity.subtracting(fill.quantity)
-        guard before <= order.filledQuantity else { return .gap }
-        let quantity = try fill.cumulativeQuantity.subtracting(order.filledQuantity)
-        let amount = try quantity.multiplied(by: fill.price)
-        var updated = order
-        updated.filledQuantity = fill.cumulativeQuantity
-        updated.filledAmount = try order.filledAmount.adding(amount)
-        updated.step = .submitted
-        updated.updatedAt = now
-        try release(quantity, of: order, at: now)
-        try settle(fill, quantity: quantity, amount: amount, of: order, at: now)
-        if updated.remainingQuantity.isPositive {
-            updated.status = .partiallyFilled
-            put(updated)
-        } else {
-            try end(&updated, as: .filled, reason: nil, at: now)
-        }
-        return .applied
     }
 }

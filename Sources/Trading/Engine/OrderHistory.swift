@@ -21,6 +21,37 @@ public struct OrderHistory: Sendable {
         }
     }
 
+    /// An order that ended and has left memory; nil while it is in memory, and when there is none.
+    func pastOrder(_ orderID: String) async throws(StoreError) -> PastOrder? {
+        let head = published.head
+        if published.order(orderID) != nil { return nil }
+        let key = RowKey(dataset: "orders", values: [.text(orderID)])
+        guard let row = try await store.row(key) else { return nil }
+        return PastOrder(order: try entity(row), row: row, lookedUpAt: head)
+    }
+
+    /// Which of these fills the checkpoint has as deals.
+    func bookedFills(
+        of accountID: String, among ids: [String]
+    ) async throws(StoreError) -> Set<String> {
+        var query = RowQuery(dataset: "deals")
+        query.matching = [("account_id", [.text(accountID)]), ("deal_id", ids.map(Value.text))]
+        query.limit = max(1, ids.count)
+        let deals: [Deal] = try await entities(query)
+        return Set(deals.map(\.dealID))
+    }
+
+    /// What was counted when the account was taken over.
+    func opening(of accountID: String) async throws(StoreError) -> Opening? {
+        let key = RowKey(dataset: "openings", values: [.text(accountID)])
+        var row = try await store.row(key)
+        if row == nil {
+            try await checkpoint.reach(published.head)
+            row = try await store.row(key)
+        }
+        return try row.map { stamped throws(StoreError) in try entity(stamped) }
+    }
+
     /// The order under a client's own id, and the head of the journal at which this was true.
     public func order(
         accountID: String, clientOrderID: String
@@ -91,4 +122,11 @@ public struct OrderHistory: Sendable {
             throw .damaged(store: "checkpoint", problem: "\(error)")
         }
     }
+}
+
+/// An order as the checkpoint has it, with the head of the journal before it was read.
+struct PastOrder: Sendable {
+    let order: Order
+    let row: StampedRow
+    let lookedUpAt: SequenceNumber
 }

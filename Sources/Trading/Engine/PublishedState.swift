@@ -26,7 +26,7 @@ public final class PublishedState: Sendable {
             if order.status == .unknown { unknownOrders += 1 }
             if order.status.isTerminal {
                 live[order.accountID]?.remove(order.orderID)
-            } else if old == nil {
+            } else if old?.status.isTerminal ?? true {
                 live[order.accountID, default: []].insert(order.orderID)
             }
             guard old == nil, let clientOrderID = order.clientOrderID else { return }

@@ -36,15 +36,17 @@ struct AccountOpener: Sendable {
     /// Cash, positions and open orders of one moment; nil when something was filled meanwhile.
     private func snapshot(of accountID: String) async throws(BrokerError) -> AccountSnapshot? {
         let before = try await broker.orders(of: accountID, status: .open, submittedAfter: nil)
-        let lastFill = try await broker.fills(of: accountID, from: .beginning).last?.id
+        let lastFill = try await broker.lastFill(of: accountID)
         let balance = try await broker.balance(of: accountID)
         let positions = try await broker.positions(of: accountID)
         let after = try await broker.orders(of: accountID, status: .open, submittedAfter: nil)
-        let lastFillAfter = try await broker.fills(
-            of: accountID, from: lastFill.map(FillStart.afterFill) ?? .beginning)
-        guard lastFillAfter.isEmpty, Self.filled(before) == Self.filled(after) else { return nil }
+        let lastFillAfter = try await broker.lastFill(of: accountID)
+        guard lastFillAfter?.id == lastFill?.id, Self.filled(before) == Self.filled(after) else {
+            return nil
+        }
         return AccountSnapshot(
-            balance: balance, positions: positions, openOrders: after, fillCursor: lastFill)
+            balance: balance, positions: positions, openOrders: after, fillCursor: lastFill?.id,
+            lastFillAt: lastFill?.time)
     }
 
     private static func filled(_ orders: [BrokerOrder]) -> [String: ExactDecimal] {
@@ -53,7 +55,8 @@ struct AccountOpener: Sendable {
             uniquingKeysWith: { first, _ in first })
     }
 
-    /// The highest epoch in an order id that an earlier journal has left at the broker.
+    /// The highest epoch in an order id that an earlier journal has left at the broker; the last
+    /// epoch that there can be is nothing to rise above.
     private func epochsSeen(at accountID: String) async throws(BrokerError) -> Int64 {
         let published = engine.published
         let orders = try await broker.orders(
@@ -62,6 +65,6 @@ struct AccountOpener: Sendable {
         return orders.compactMap { order in
             published.order(order.clientOrderID) == nil
                 ? OrderID.sequence(order.clientOrderID)?.epoch : nil
-        }.max() ?? 0
+        }.filter { $0 < SequenceNumber.epochMax }.max() ?? 0
     }
 }

@@ -9,6 +9,7 @@ internal import Metrics
 /// request may still be on its way.
 struct OrderExecution: Sendable {
     let engine: Engine
+    let history: OrderHistory
     let broker: any Broker
     let timing: ExecutionTiming
     let logger = Logger(label: "execution")
@@ -16,62 +17,79 @@ struct OrderExecution: Sendable {
 
     /// Takes orders off the queue until it is closed.
     func work() async {
-        while let orderID = await engine.orders.next() { await submit(orderID) }
+        while let orderID = await engine.orders.next() {
+            // Never sent before: it comes from the queue, and a restart leaves the queue empty.
+            _ = await submit(orderID, mayHaveBeenSent: false)
+        }
+    }
+
+    /// How an attempt to submit left an order.
+    private enum Attempt {
+        /// The broker's word is journaled, or the order has ended.
+        case settled
+        /// The answer was lost.
+        case lost
+        /// The broker's refusal, or a request for cancellation, proves nothing yet: a request from
+        /// before may still arrive.
+        case open
     }
 
     /// Submits until the broker gives its word, or the word is lost.
-    func submit(_ orderID: String) async {
+    private func submit(_ orderID: String, mayHaveBeenSent: Bool) async -> Attempt {
         var delay = timing.retryFirst
         while !Task.isCancelled, let order = submittable(orderID) {
-            if order.cancelRequested, order.status == .pending {
-                return await cancelUnsent(orderID)
+            if order.cancelRequested {
+                if mayHaveBeenSent || order.status != .pending { return .open }
+                await cancelUnsent(orderID)
+                return .settled
             }
             do throws(BrokerError) {
                 let answer = try await broker.submit(
                     order.terms, clientOrderID: orderID, account: order.accountID)
                 recordDelay(of: order)
-                return await report(.confirmed(answer), of: orderID)
+                return await report(.confirmed(answer), of: orderID) ? .settled : .lost
             } catch {
-                guard let pause = await settle(error, of: order, pause: delay) else { return }
-                try? await Task.sleep(for: pause)
+                switch meaning(of: error, for: orderID, pause: delay) {
+                case .again(let pause): try? await Task.sleep(for: pause)
+                case .lost(let problem):
+                    _ = await report(.ambiguous(problem), of: orderID)
+                    return .lost
+                case .refused(let reason):
+                    // A refusal speaks of the request that it answers. Of an order whose earlier
+                    // request may still be on its way it proves nothing: that one may have taken
+                    // the very funds that are missing.
+                    if mayHaveBeenSent { return .open }
+                    _ = await report(.refused(reason), of: orderID)
+                    return .settled
+                }
                 delay = min(delay * 2, timing.retryLast)
             }
         }
+        return .settled
     }
 
-    /// What a failed submission says. Nil when it was the last word for now; otherwise the request
-    /// certainly did not arrive and may go out again after a pause.
-    private func settle(
-        _ error: BrokerError, of order: Order, pause: Duration
-    ) async -> Duration? {
+    private enum Meaning {
+        /// The request certainly did not arrive: it may go out again after a pause.
+        case again(after: Duration)
+        case lost(String)
+        case refused(String)
+    }
+
+    private func meaning(
+        of error: BrokerError, for orderID: String, pause: Duration
+    ) -> Meaning {
         switch error {
-        case .rejected(let code, let message):
-            await refuse(order, "\(message) (\(code))")
+        case .rejected(let code, let message): return .refused("\(message) (\(code))")
         case .unauthorized(let message):
-            await refuse(order, "the broker refused the credentials: \(message)")
-        case .unknown(let problem), .malformed(let problem):
-            await report(.ambiguous(problem), of: order.orderID)
+            return .refused("the broker refused the credentials: \(message)")
+        case .unknown(let problem), .malformed(let problem): return .lost(problem)
         case .unavailable(let problem):
             logger.warning(
                 "the broker is out of reach; the order waits",
-                metadata: ["order_id": "\(order.orderID)", "problem": "\(problem)"])
-            return pause
-        case .rateLimited(let seconds):
-            return .seconds(max(1, seconds))
+                metadata: ["order_id": "\(orderID)", "problem": "\(problem)"])
+            return .again(after: pause)
+        case .rateLimited(let seconds): return .again(after: .seconds(max(1, seconds)))
         }
-        return nil
-    }
-
-    /// A refusal speaks of the request that it answers. Of an order whose earlier request may still
-    /// be on its way it proves nothing: that one may have taken the very funds that are missing.
-    private func refuse(_ order: Order, _ reason: String) async {
-        if order.status == .unknown, mayBeOnItsWay(order) { return }
-        await report(.refused(reason), of: order.orderID)
-    }
-
-    private func mayBeOnItsWay(_ order: Order) -> Bool {
-        let age = Timestamp.now().microseconds - order.updatedAt.microseconds
-        return age < 0 || .microseconds(age) < timing.settle
     }
 
     /// The order, while its fate is open and the broker has not confirmed it.
@@ -83,21 +101,33 @@ struct OrderExecution: Sendable {
     }
 
     /// Asks the broker by the order's id until it answers; an order that is not there is submitted.
+    ///
+    /// Whoever comes here has a request behind it that may still arrive: its own, whose answer was
+    /// lost, or that of a process that was killed. That the broker has no such order is believed
+    /// only when it was asked long enough after the last one.
     func lookUp(_ orderID: String) async {
         var delay = timing.retryFirst
+        var lastSent = ContinuousClock.now
+        var isRefused = false
         while !Task.isCancelled, let order = submittable(orderID) {
+            let mayArrive = ContinuousClock.now - lastSent < timing.settle
             do throws(BrokerError) {
                 if let found = try await broker.order(
                     clientOrderID: orderID, account: order.accountID)
                 {
-                    return await report(.confirmed(found), of: orderID)
-                }
-                if !order.cancelRequested {
-                    await submit(orderID)
+                    if await report(.confirmed(found), of: orderID) { return }
+                } else if isRefused, mayArrive {
+                    // Sending again proves nothing more: wait for the earlier request, or its end.
+                } else if !order.cancelRequested {
+                    switch await submit(orderID, mayHaveBeenSent: mayArrive) {
+                    case .settled: return
                     // An order that only now became unknown has its own look-up; this one goes on
                     // for an order that was unknown before, and still is.
-                    if order.status != .unknown { return }
-                } else if !mayBeOnItsWay(order) {
+                    case .lost where order.status != .unknown: return
+                    case .lost: lastSent = .now
+                    case .open: isRefused = true
+                    }
+                } else if !mayArrive {
                     return await cancelUnsent(orderID)
                 }
             } catch {
@@ -116,13 +146,16 @@ struct OrderExecution: Sendable {
         while !Task.isCancelled, let order = engine.published.order(orderID),
             !order.status.isTerminal, let brokerOrderID = order.brokerOrderID
         {
-            do {
+            do throws(BrokerError) {
                 return try await broker.cancel(
                     brokerOrderID: brokerOrderID, account: order.accountID)
-            } catch .rejected, .unauthorized {
-                // It has ended there by itself: the next report says how.
-                return
             } catch {
+                logger.warning(
+                    "an order could not be cancelled",
+                    metadata: ["order_id": "\(orderID)", "problem": "\(error)"])
+                // Most likely it has ended there by itself: the next report says how. While it has
+                // not, the account's follower asks again.
+                if case .rejected = error { return }
                 try? await Task.sleep(for: delay)
                 delay = min(delay * 2, timing.retryLast)
             }
@@ -137,22 +170,49 @@ struct OrderExecution: Sendable {
 
     /// Has the broker's word journaled; while the disk is full, tries again. If the core stops first
     /// the word is not lost: after a restart the order is looked up.
-    private func report(_ submission: Submission, of orderID: String) async {
+    /// - Returns: false when the word was about another order than this.
+    private func report(_ submission: Submission, of orderID: String) async -> Bool {
         var delay = timing.retryFirst
         while true {
-            do throws(EngineError) {
-                _ = try await engine.perform { state, now throws(Refusal) in
-                    try state.submission(submission, of: orderID, at: now)
+            do {
+                // It may have ended here while the request was under way, and left memory.
+                let past = try await history.pastOrder(orderID)
+                let outcome = try await engine.perform { state, now throws(Refusal) in
+                    if let past { try state.recall(past) }
+                    return try state.submission(submission, of: orderID, at: now)
                 }
-                return
+                log(outcome, orderID)
+                return outcome != .otherTerms
             } catch {
                 logger.error(
                     "an answer of the broker was not journaled",
                     metadata: ["order_id": "\(orderID)", "error": "\(error)"])
-                guard case .journalFull = error, !Task.isCancelled else { return }
+                guard Self.mayPass(error), !Task.isCancelled else { return true }
             }
             try? await Task.sleep(for: delay)
             delay = min(delay * 2, timing.retryLast)
+        }
+    }
+
+    private static func mayPass(_ error: any Error) -> Bool {
+        switch error {
+        case EngineError.journalFull, EngineError.refused(.staleLookUp): true
+        case is StoreError: true
+        default: false
+        }
+    }
+
+    private func log(_ outcome: ReportOutcome, _ orderID: String) {
+        switch outcome {
+        case .otherTerms:
+            logger.error(
+                "the broker has another order under an id of ours; look at both and resolve ours",
+                metadata: ["order_id": "\(orderID)"])
+        case .reopened:
+            logger.error(
+                "an order that had ended here is live at the broker; it is open again",
+                metadata: ["order_id": "\(orderID)"])
+        case .done, .fillsMissing: break
         }
     }
 

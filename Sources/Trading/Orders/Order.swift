@@ -79,6 +79,16 @@ public struct Order: Sendable, Hashable {
         (try? terms.quantity.subtracting(filledQuantity)) ?? .zero
     }
 
+    /// Whether what the broker has can be this order. An order that was found there may not have had
+    /// its final quantity yet.
+    func agrees(with brokerOrder: BrokerOrder) -> Bool {
+        let terms = brokerOrder.terms
+        guard brokerOrderID == nil || brokerOrderID == brokerOrder.brokerOrderID,
+            terms.symbol == self.terms.symbol, terms.side == self.terms.side
+        else { return false }
+        return origin == .recovered || terms.quantity == self.terms.quantity
+    }
+
     /// Six digits after the point, half to even; nil before the first fill.
     public var averageFillPrice: ExactDecimal? {
         filledQuantity.isZero
@@ -151,9 +161,13 @@ public enum OrderID {
         return "\(prefix)\(sequence.epoch)-\(padding)\(digits)"
     }
 
-    /// Nil for an id that opsd did not make.
+    /// Nil for an id that opsd did not make: only the very spelling of `make` counts, because an id
+    /// at the broker may be anybody's.
     public static func sequence(_ id: String) -> SequenceNumber? {
-        guard id.hasPrefix(prefix), id.contains("-") else { return nil }
-        return SequenceNumber(String(id.dropFirst(prefix.count)))
+        guard id.hasPrefix(prefix), id.contains("-"),
+            let sequence = SequenceNumber(String(id.dropFirst(prefix.count))),
+            sequence.number > 0, make(sequence) == id
+        else { return nil }
+        return sequence
     }
 }

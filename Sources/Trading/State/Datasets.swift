@@ -99,6 +99,17 @@ public enum Datasets {
         ],
         accountField: "account_id")
 
+    /// What was already in an account's cash and positions when it was taken over from the broker.
+    public static let openings = Schema(
+        dataset: "openings", kind: .fact,
+        key: [Field("account_id", .text)],
+        fields: [
+            Field("last_fill_id", .text, optional: true),
+            Field("last_fill_at", .timestamp, optional: true),
+            Field("opened_at", .timestamp),
+        ],
+        accountField: "account_id")
+
     /// The realised profit or loss of a master's trading accounts in one trading day.
     public static let risk = Schema(
         dataset: "risk", kind: .derived,
@@ -117,6 +128,6 @@ public enum Datasets {
         accountField: "account_id")
 
     public static let catalogue = SchemaCatalogue([
-        orders, deals, cashFlows, balances, positions, accounts, risk, revocations,
+        orders, deals, cashFlows, balances, positions, accounts, openings, risk, revocations,
     ])
 }

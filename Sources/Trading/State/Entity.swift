@@ -68,6 +68,13 @@ struct FieldReader {
         return time
     }
 
+    mutating func optionalTimestamp() throws(RowError) -> Timestamp? {
+        let value = try next()
+        if case .null = value { return nil }
+        guard let time = value.timestamp else { throw problem("is not a timestamp") }
+        return time
+    }
+
     mutating func word<Word: RawRepresentable>() throws(RowError) -> Word
     where Word.RawValue == String {
         let text = try text()

@@ -211,6 +211,10 @@ extension TradingState {
         _ = record(deal, replacing: nil)
     }
 
+    mutating func append(_ opening: Opening) {
+        _ = record(opening, replacing: nil)
+    }
+
     mutating func append(_ flow: CashFlow) {
         _ = record(flow, replacing: nil)
     }
