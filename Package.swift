@@ -85,7 +85,7 @@ let package = Package(
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
             name: "AlpacaBroker",
-            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON"],
+            dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
         .target(
             name: "PaperBroker",

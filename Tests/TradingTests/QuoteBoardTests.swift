@@ -194,12 +194,16 @@ private final class QuoteBroker: Broker {
     func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
         nil
     }
+    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
+        nil
+    }
     func orders(
         of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
     ) async throws(BrokerError) -> [BrokerOrder] { [] }
     func cancel(brokerOrderID: String, account: String) async throws(BrokerError) { throw unused }
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
     { [] }
+    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
 
     private var unused: BrokerError { .malformed("this broker has quotes only") }
 }
