@@ -4,7 +4,6 @@ import Foundation
 import Hummingbird
 import Ledger
 import Logging
-import Metrics
 import ServiceLifecycle
 import StrictYAML
 import Trading
@@ -16,8 +15,8 @@ struct CoreProcess {
     let configuration: Configuration
 
     func run() async throws {
-        let registry = MetricsRegistry(descriptions: CoreMetrics.descriptions)
-        MetricsSystem.bootstrap(registry)
+        let registry = Telemetry.bootstrap(
+            process: "core", descriptions: CoreMetrics.descriptions)
         let assembly = try CoreAssembly(configuration)
         let lock = try assembly.layout.hold("core")
         defer { withExtendedLifetime(lock) {} }

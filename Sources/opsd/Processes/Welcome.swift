@@ -27,13 +27,13 @@ struct Welcome: Sendable {
     private func greet() async {
         let trading = configuration.listen.trading
         let ops = configuration.listen.ops
-        let base = "http://\(trading.host):\(trading.port)"
+        let base = "http://\(trading)"
         print(
             """
 
             opsd is up.
               trading     \(base)/api/v1
-              operations  http://\(ops.host):\(ops.port)  (/metrics, /healthz, /readyz)
+              operations  http://\(ops)  (/metrics, /healthz, /readyz)
               data        \(configuration.dataDirectory)
             """)
         if let (account, token) = await token() { suggest(base, account, token) }
