@@ -45,6 +45,7 @@ bench: build  ## measure; ONLY=ID,… limits it
 soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
 	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_SCRAPE_SECONDS=300 swift test $(SWIFT_FLAGS) --filter PrometheusTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times
 	@scripts/dependencies run test
@@ -56,7 +57,7 @@ format:  ## format every Swift file in place
 lint:  ## fail where the format or its rules are not kept
 	swift format lint --strict --recursive $(SWIFT_FILES)
 
-rules:  ## check the alert rules, and run their tests
+rules:  ## check the scrape file and the alert rules, and run their tests
 	@scripts/rules
 
 clean:  ## remove what was built; ./data stays

@@ -142,7 +142,7 @@ let package = Package(
         .testTarget(
             name: "OpsdTests",
             dependencies: [
-                "opsd", "Ledger", "TradingHTTP", "StrictYAML", "Trading", "CurlClient", "ExactJSON",
+                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading", "CurlClient", "ExactJSON",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],

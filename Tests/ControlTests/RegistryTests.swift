@@ -157,8 +157,8 @@ import Testing
         let text = Self.text(registry)
         #expect(text.split(separator: "\n").count { $0.hasPrefix("c_total{") } == 3)
         #expect(text.split(separator: "\n").count { $0.hasPrefix("depth{") } == 3)
-        #expect(text.contains("opsd_metrics_series_dropped_total{metric=\"c_total\"} 7\n"))
-        #expect(text.contains("opsd_metrics_series_dropped_total{metric=\"depth\"} 2\n"))
+        #expect(text.contains("opsd_metrics_dropped_series_total{metric=\"c_total\"} 7\n"))
+        #expect(text.contains("opsd_metrics_dropped_series_total{metric=\"depth\"} 2\n"))
     }
 
     @Test func twentyThousandSeriesArePossible() {
@@ -186,7 +186,7 @@ import Testing
         #expect(!text.contains("# TYPE x_count"))
         #expect(!text.contains("# TYPE x_sum"))
         for name in ["x", "x_count", "x_sum"] {
-            #expect(text.contains("opsd_metrics_series_dropped_total{metric=\"\(name)\"} 1\n"))
+            #expect(text.contains("opsd_metrics_dropped_series_total{metric=\"\(name)\"} 1\n"))
         }
     }
 

@@ -93,6 +93,8 @@ final class Desk: Sendable {
         ProcessesOf.end(directory.path)
     }
 
+    var daemonPID: pid_t? { daemon.withLock { $0?.pid } }
+
     /// A service's process; nil while it has none.
     func pid(of service: String) async throws -> pid_t? {
         let services = try await get("\(opsURL)/api/ops/status").json?["data"]?["services"]

@@ -46,4 +46,40 @@ enum ScrapeBench {
             id: "metrics.scrape", what: "10,000 series encoded, against prometheus_client",
             ours: ours, peer: peer, unit: "ms", goal: .ratioAtMost(0.2))
     }
+
+    // MARK: - Merge
+
+    /// `metrics.merge`: the pages of four services with 5,000 series each made one, against the time
+    /// that encoding the same 20,000 series takes.
+    static func merge() async throws -> Figure {
+        let whole = MetricsRegistry(seriesPerFamilyMax: 20_000)
+        let parts = (0..<4).map { _ in MetricsRegistry() }
+        for index in 0..<20_000 {
+            let labels = [
+                ("route", "route-\(index / 10)"), ("service", "service-\(index % 4)"),
+                ("status", String(200 + index % 10)),
+            ]
+            for registry in [whole, parts[index % 4]] {
+                Counter(label: "bench_requests_total", dimensions: labels, factory: registry)
+                    .increment(by: index)
+            }
+        }
+        let texts = parts.map { $0.encode(.text) }
+        var merging: [Double] = []
+        var encoding: [Double] = []
+        for _ in 0..<51 {
+            var start = ContinuousClock.now
+            let merged = ExpositionMerger.merge(texts)
+            merging.append((ContinuousClock.now - start).seconds * 1_000)
+            start = ContinuousClock.now
+            let encoded = whole.encode(.text)
+            encoding.append((ContinuousClock.now - start).seconds * 1_000)
+            precondition(merged.bytes.count == encoded.count, "a series was lost")
+            precondition(merged.duplicates + merged.malformed + merged.conflicting == 0)
+        }
+        return Figure(
+            id: "metrics.merge",
+            what: "20,000 series of four services merged, against encoding them",
+            ours: median(merging), peer: median(encoding), unit: "ms", goal: .ratioAtMost(2))
+    }
 }

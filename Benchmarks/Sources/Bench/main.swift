@@ -22,6 +22,9 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("core.recovery", DeskBench.recovery),
     ("core.memory", DeskBench.memory),
     ("metrics.scrape", ScrapeBench.run),
+    ("metrics.merge", ScrapeBench.merge),
+    ("control.rest", RestBench.processor),
+    ("control.rest-memory", RestBench.memory),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

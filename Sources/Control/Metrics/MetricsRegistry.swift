@@ -9,10 +9,11 @@ internal import Synchronization
 /// Promises about what is printed: families sorted and not interleaved, one HELP and one TYPE each,
 /// no series twice, buckets cumulative with `+Inf` equal to `_count`. A family has at most
 /// `seriesPerFamilyMax` series; what is beyond goes to a handle that does nothing, and each such
-/// attempt is counted in `opsd_metrics_series_dropped_total{metric}`. So is a name used as two kinds.
+/// attempt is counted in `opsd_metrics_dropped_series_total{metric}` and reported once a metric. So
+/// is a name used as two kinds.
 public final class MetricsRegistry: MetricsFactory, Sendable {
-    public static let seriesPerFamilyDefault = 5_000
-    static let droppedName = "opsd_metrics_series_dropped_total"
+    public static let seriesPerFamilyDefault = 10_000
+    static let droppedName = "opsd_metrics_dropped_series_total"
 
     public typealias Collector = @Sendable (inout MetricsSink) -> Void
 
@@ -20,18 +21,25 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
         var families: MetricFamilies
         var collectors: [Collector] = []
         var sizeOfLastScrape = 0
+        /// Metrics whose first dropped series has been reported.
+        var reported: Set<String> = []
     }
 
     /// A lock, not an actor: swift-metrics makes handles synchronously. It is held for a look-up or
     /// for copying the list of series, never while recording, collecting or printing.
     private let state: Mutex<State>
     private let seriesPerFamilyMax: Int
+    private let onFirstDrop: @Sendable (_ metric: String) -> Void
 
+    /// - Parameter onFirstDrop: called once for each metric of which a series was dropped, by
+    ///   whoever made it or scrapes: for the log.
     public init(
         descriptions: [MetricDescription] = [],
-        seriesPerFamilyMax: Int = MetricsRegistry.seriesPerFamilyDefault
+        seriesPerFamilyMax: Int = MetricsRegistry.seriesPerFamilyDefault,
+        onFirstDrop: @escaping @Sendable (_ metric: String) -> Void = { _ in }
     ) {
         self.seriesPerFamilyMax = seriesPerFamilyMax
+        self.onFirstDrop = onFirstDrop
         state = Mutex(
             State(
                 families: MetricFamilies(
@@ -48,7 +56,17 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
     ) -> StoredSeries? {
         let name = MetricNames.metric(label)
         let labels = LabelText(dimensions)
-        return state.withLock { $0.families.series(name, labels, kind: kind) }
+        let made = state.withLock { $0.families.series(name, labels, kind: kind) }
+        if made == nil { reportDrops(of: [name]) }
+        return made
+    }
+
+    /// Outside the lock, because what is called may itself count something.
+    private func reportDrops(of metrics: some Sequence<String>) {
+        let new = state.withLock { state in
+            metrics.filter { state.reported.insert($0).inserted }
+        }
+        for metric in new { onFirstDrop(metric) }
     }
 
     private func remove(_ family: String, _ labels: LabelText) {
@@ -139,8 +157,9 @@ extension MetricsRegistry {
                 collected: collected, catalogue: state.families)
         }
         let capacity = state.withLock { $0.sizeOfLastScrape }
-        let bytes = scrape.encode(format, capacity: capacity + capacity / 8)
+        let (bytes, dropped) = scrape.encode(format, capacity: capacity + capacity / 8)
         state.withLock { $0.sizeOfLastScrape = bytes.count }
+        reportDrops(of: dropped.keys.sorted())
         return bytes
     }
 
@@ -159,7 +178,9 @@ private struct Scrape: Sendable {
     let collected: MetricsSink
     let catalogue: MetricFamilies
 
-    consuming func encode(_ format: ExpositionFormat, capacity: Int) -> [UInt8] {
+    consuming func encode(
+        _ format: ExpositionFormat, capacity: Int
+    ) -> (bytes: [UInt8], dropped: [String: UInt64]) {
         var encoder = TextEncoder(format: format, capacity: capacity)
         var dropped = catalogue.dropped.merging(collected.dropped, uniquingKeysWith: +)
         var extra: [String: CollectedFamily] = [:]
@@ -176,7 +197,7 @@ private struct Scrape: Sendable {
         }
         if !dropped.isEmpty { extra[MetricsRegistry.droppedName] = Self.droppedFamily(dropped) }
         write(extra, with: &encoder)
-        return encoder.finish()
+        return (encoder.finish(), dropped)
     }
 
     private func write(_ extra: [String: CollectedFamily], with encoder: inout TextEncoder) {

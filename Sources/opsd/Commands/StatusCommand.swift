@@ -1,15 +1,15 @@
 import ArgumentParser
 import CurlClient
 import Foundation
-import Ledger
 import StrictYAML
-import TradingHTTP
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Services, journal, orders and accounts on one screen.",
+        commandName: "status",
+        abstract: "Whether anything is wrong, since when, and what to type, on one screen.",
         discussion: """
-            Exit code 0 when all is well, 1 when something is wrong, 3 when nobody answered.
+            Exit code 0 when all is well, 1 when something is wrong, 3 when that cannot be told: the
+            daemon or the core does not answer, or a check could not be carried out.
             Example: opsd status --watch
             """)
 
@@ -18,117 +18,107 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try options.loadConfiguration()
-        let address = configuration.listen.ops
-        let curl = CurlClient()
+        let question = StatusQuestion(configuration)
+        if watch {
+            // The code of an interrupted command, also for what a shell does not end by a signal.
+            signal(SIGINT) { _ in _exit(130) }
+        }
         while true {
-            let report: StatusReport
-            do {
-                let answer = try await curl.send(
-                    CurlRequest(
-                        .get, "http://\(address.host):\(address.port)/api/ops/status",
-                        timeout: .seconds(10)))
-                let data = try JSONDecoder().decode(
-                    StatusReport.Envelope.self, from: Data(answer.body))
-                report = data.data
-            } catch {
-                throw CommandFailure(
-                    .unknown,
-                    "the daemon does not answer at \(address.host):\(address.port) (\(error)); "
-                        + "start it with 'opsd run'")
-            }
-            if watch, !options.json { print("\u{1B}[2J\u{1B}[H", terminator: "") }
-            report.show(options)
-            guard watch else {
-                if !report.isWell { throw CommandFailure(.found, "") }
-                return
-            }
+            let answer = await question.ask()
+            if watch, !options.json { print("\u{1B}[H\u{1B}[2J", terminator: "") }
+            print(options.json ? answer.json : answer.text(width: Terminal.width))
+            fflush(nil)
+            guard watch else { return try answer.end() }
             try await Task.sleep(for: .seconds(2))
         }
     }
 }
 
-/// What `GET /api/ops/status` says.
-struct StatusReport: Codable {
-    struct Envelope: Codable { let data: StatusReport }
+/// Asks the daemon, and the files when it is silent.
+struct StatusQuestion: Sendable {
+    private let configuration: Configuration
+    private let curl = CurlClient()
 
-    struct Service: Codable {
-        let name: String
-        let state: String
-        let pid: Int?
-        let restarts: Int
-        let since: String
-        let last_exit: String?
-        /// Why it should get no traffic.
-        let not_ready: String?
+    init(_ configuration: Configuration) {
+        self.configuration = configuration
     }
 
-    struct Core: Codable {
-        let journal_sequence: String
-        let checkpoint_sequence: String
-        let checkpoint_failure: String?
-        let queue_depth: Int
-        let queue_capacity: Int
-        let live_orders: Int
-        let orders_unknown: Int
-        let accounts_halted: [String]
-        let accounts_not_open: [String]
-    }
+    static func url(_ address: HostPort) -> String { "http://\(address)/api/ops/status" }
 
-    let node: String
-    let version: String
-    let time: String
-    let services: [Service]
-    /// Nil when the core did not answer.
-    let core: Core?
-
-    var isWell: Bool { findings.isEmpty }
-
-    /// Each thing that is wrong, with what to type about it.
-    var findings: [String] {
-        var findings = services.filter { $0.state != "running" || $0.not_ready != nil }.map {
-            "\($0.name) is \($0.state)\($0.not_ready.map { ": \($0)" } ?? "")"
-                + "\($0.last_exit.map { "; it last ended: \($0)" } ?? "")"
-        }
-        guard let core else { return findings }
-        if core.orders_unknown > 0 {
-            findings.append(
-                "\(core.orders_unknown) orders are unknown at the broker: opsd order show ID")
-        }
-        if let failure = core.checkpoint_failure { findings.append("checkpoint: \(failure)") }
-        findings += core.accounts_halted.map { "\($0) is halted: opsd account resume \($0)" }
-        findings += core.accounts_not_open.map { "\($0) is not synchronised with the broker" }
-        return findings
-    }
-
-    func show(_ options: CommonOptions) {
-        if options.json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            if let bytes = try? encoder.encode(self) {
-                print(String(decoding: bytes, as: UTF8.self))
+    func ask() async -> StatusAnswer {
+        let address = configuration.listen.ops
+        let problem: String
+        do {
+            let answer = try await curl.send(
+                CurlRequest(.get, Self.url(address), timeout: .seconds(10)))
+            guard answer.status == 200 else {
+                return silence("it answered with status \(answer.status)")
             }
-            return
+            let data = Data(answer.body)
+            return .report(try JSONDecoder().decode(StatusReport.Envelope.self, from: data).data)
+        } catch let error as CurlError {
+            problem = error.detail
+        } catch {
+            problem = "what answers there is not this version of opsd"
         }
-        print("\(node)  opsd \(version)  \(time)\n")
-        print(Table.line(["SERVICE", "STATE", "PID", "RESTARTS", "SINCE"]))
-        for service in services {
-            print(
-                Table.line([
-                    service.name, service.state, service.pid.map(String.init) ?? "-",
-                    String(service.restarts), service.since,
-                ]))
-        }
-        if let core {
-            print(
-                """
+        return silence(problem)
+    }
 
-                journal     entry \(core.journal_sequence)
-                checkpoint  entry \(core.checkpoint_sequence)
-                orders      \(core.live_orders) live, \(core.orders_unknown) unknown, \
-                \(core.queue_depth) of \(core.queue_capacity) waiting
-                """)
+    private func silence(_ problem: String) -> StatusAnswer {
+        .silence(
+            DaemonSilence(
+                address: configuration.listen.ops.description, problem: problem,
+                traces: DaemonTraces.read(DataLayout(configuration)),
+                configurationFile: configuration.path))
+    }
+}
+
+enum StatusAnswer: Sendable {
+    case report(StatusReport)
+    case silence(DaemonSilence)
+
+    func text(width: Int?) -> String {
+        switch self {
+        case .report(let report): StatusScreen(report: report, width: width).text
+        case .silence(let silence): silence.text(width: width)
         }
-        print(isWell ? "\nall is well" : "\nfindings:")
-        for finding in findings { print("  \(finding)") }
+    }
+
+    var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let bytes: Data? =
+            switch self {
+            case .report(let report): try? encoder.encode(report)
+            case .silence(let silence): try? encoder.encode(silence)
+            }
+        return String(decoding: bytes ?? Data("{}".utf8), as: UTF8.self)
+    }
+
+    /// Ends the command with the code that the answer means.
+    func end() throws(CommandFailure) {
+        switch self {
+        case .report(let report) where report.verdict == .well: return
+        case .report(let report):
+            let doubt = report.findings.first(where: \.is_doubt)?.what
+            throw CommandFailure(
+                report.verdict.exitStatus, doubt.map { "cannot tell: \($0)" } ?? "")
+        case .silence(let silence):
+            throw CommandFailure(
+                .unknown, "the daemon does not answer at \(silence.address): \(silence.problem)")
+        }
+    }
+}
+
+/// The terminal that a command prints to.
+enum Terminal {
+    /// Columns; nil when standard output is no terminal.
+    static var width: Int? {
+        guard isatty(STDOUT_FILENO) == 1 else { return nil }
+        var size = winsize()
+        if ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
+            return Int(size.ws_col)
+        }
+        return ProcessInfo.processInfo.environment["COLUMNS"].flatMap { Int($0) }
     }
 }

@@ -2,87 +2,50 @@ import Control
 import Foundation
 import HTTPTypes
 import Hummingbird
-import Ledger
-import NIOCore
 import TradingHTTP
 
 /// The routes of `listen.ops` that read. None of them changes anything.
 struct OperationsAPI: Sendable {
-    let configuration: Configuration
-    let supervisor: Supervisor
-    let registry: MetricsRegistry
-    let children: BuiltinChildren
+    let metrics: MetricsPage
+    let health: HealthAssembly
+    let status: StatusAssembly
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
         router.get("metrics") { request, _ in
-            await metrics(ExpositionFormat(accept: request.headers[.accept]))
+            let format = ExpositionFormat(accept: request.headers[.accept])
+            return Response.metrics(await metrics.scrape(format), format)
         }
         router.get("healthz") { _, _ in Envelope.success { $0.value("alive") } }
         router.get("readyz") { _, _ in await readiness() }
-        router.get("api/ops/status") { _, _ in try await status() }
+        router.get("api/ops/status") { _, _ in
+            let report = await status.report()
+            let body = String(decoding: try JSONEncoder().encode(report), as: UTF8.self)
+            return Envelope.success { $0.raw(body) }
+        }
         return router
     }
 
-    /// One scrape: the supervisor's own series and those of every child that answers.
-    private func metrics(_ format: ExpositionFormat) async -> Response {
-        let texts = [registry.encode(.text)] + (await children.metrics())
-        return Response.metrics(ExpositionMerger.merge(texts, format: format).bytes, format)
-    }
-
     private func readiness() async -> Response {
-        for status in await supervisor.status() {
-            guard case .running = status.state else {
-                return Envelope.failure(
-                    .serviceUnavailable, "\(status.name) is \(status.state.word)")
-            }
-            if let reason = await children.reasonNotReady(status.name) {
-                return Envelope.failure(.serviceUnavailable, "\(status.name): \(reason)")
-            }
-        }
+        let services = await health.services.all().map(\.reading)
+        let reason = ReadinessDecision.reasonNotReady(
+            services, checks: await health.monitor.readings())
+        if let reason { return Envelope.failure(.serviceUnavailable, reason) }
         return Envelope.success { $0.value("ready") }
-    }
-
-    private func status() async throws -> Response {
-        var services: [StatusReport.Service] = []
-        for status in await supervisor.status() {
-            var notReady: String?
-            if case .running = status.state {
-                notReady = await children.reasonNotReady(status.name)
-            }
-            services.append(
-                StatusReport.Service(
-                    name: status.name, state: status.state.word, pid: status.pid.map(Int.init),
-                    restarts: status.restarts, since: status.since.description,
-                    last_exit: status.lastExit, not_ready: notReady))
-        }
-        let report = StatusReport(
-            node: configuration.node, version: BuildInformation.version,
-            time: Timestamp.now().description, services: services, core: await coreReport())
-        let body = String(decoding: try JSONEncoder().encode(report), as: UTF8.self)
-        return Envelope.success { $0.raw(body) }
-    }
-
-    private func coreReport() async -> StatusReport.Core? {
-        let core = configuration.services.first { $0.program == .builtin(.core) }
-        guard let core, let answer = await children.ask(core.name, "/control/status") else {
-            return nil
-        }
-        return try? answer.data(StatusReport.Core.self)
     }
 }
 
-extension ServiceState {
-    /// One word for a listing.
-    var word: String {
-        switch self {
-        case .waiting: "waiting"
-        case .starting: "starting"
-        case .running: "running"
-        case .backingOff: "backing-off"
-        case .stopping: "stopping"
-        case .stopped: "stopped"
-        case .failed: "failed"
+/// Whether the desk as a whole should get traffic.
+enum ReadinessDecision {
+    /// Not while a service is not well, or a service's own check finds it unhealthy. A check of
+    /// something else, such as a disk that fills up, is a finding and no reason to turn traffic away.
+    static func reasonNotReady(
+        _ services: [ServiceReading], checks: [HealthReading]
+    ) -> String? {
+        for service in services {
+            if let problem = service.problem { return "\(service.name) \(problem)" }
         }
+        let unhealthy = checks.first { $0.service != nil && $0.status == .unhealthy }
+        return unhealthy.map { "check \($0.name) is unhealthy: \($0.message)" }
     }
 }

@@ -45,7 +45,6 @@ enum CoreMetrics {
     ]
 
     static func collect(from core: TradingCore, into registry: MetricsRegistry) {
-        registry.addCollector(ProcessMetrics(service: "core").collect)
         registry.addCollector { sink in
             let head = core.engine.published.head.rawValue
             let applied = core.checkpoint.appliedSequence.rawValue

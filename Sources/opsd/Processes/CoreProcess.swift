@@ -4,7 +4,6 @@ import Foundation
 import Hummingbird
 import Ledger
 import Logging
-import Metrics
 import ServiceLifecycle
 import StrictYAML
 import Trading
@@ -19,8 +18,8 @@ struct CoreProcess {
     private static let lockWait = Duration.seconds(10)
 
     func run() async throws {
-        let registry = MetricsRegistry(descriptions: CoreMetrics.descriptions)
-        MetricsSystem.bootstrap(registry)
+        let registry = Telemetry.bootstrap(
+            process: "core", descriptions: CoreMetrics.descriptions)
         let assembly = try CoreAssembly(configuration)
         let patience = Patience(limit: Self.lockWait)
         let lock = try await patience.retry { () throws(CommandFailure) in

@@ -1,5 +1,4 @@
 import Control
-import CoreMetrics
 import Foundation
 import Ledger
 import Logging
@@ -13,9 +12,7 @@ struct PaperBrokerProcess {
     let configuration: Configuration
 
     func run() async throws {
-        let registry = MetricsRegistry()
-        MetricsSystem.bootstrap(registry)
-        registry.addCollector(ProcessMetrics(service: "paper-broker").collect)
+        let registry = Telemetry.bootstrap(process: "paper-broker", descriptions: [])
         let layout = DataLayout(configuration)
         try layout.prepare()
         let lock = try layout.hold("paper-broker")

@@ -1,5 +1,4 @@
 import Control
-import CoreMetrics
 import CurlClient
 import Foundation
 import Hummingbird
@@ -21,10 +20,9 @@ struct SupervisorProcess {
         let lock = try layout.hold("supervisor")
         defer { withExtendedLifetime(lock) {} }
         try listening.requireFree()
-        let registry = MetricsRegistry(
-            descriptions: Supervisor.metricDescriptions + CoreMetrics.descriptions)
-        MetricsSystem.bootstrap(registry)
-        registry.addCollector(ProcessMetrics(service: "supervisor").collect)
+        let registry = Telemetry.bootstrap(
+            process: "supervisor", descriptions: MetricsPage.descriptions + CoreMetrics.descriptions
+        )
         registry.addCollector {
             $0.gauge("opsd_build_info", [("version", BuildInformation.version)], 1)
         }
@@ -36,15 +34,28 @@ struct SupervisorProcess {
             onEvent: { event in
                 logger.info("\(event.service)", metadata: ["event": "\(event.kind)"])
             })
+        let health = await HealthAssembly(
+            services: ServiceReadings(
+                supervisor: supervisor, children: children, configuration: configuration),
+            configuration: configuration, curl: curl, logger: logger,
+            restart: { service, reason in
+                logger.error("\(service) is restarted", metadata: ["because": "\(reason)"])
+                try? await supervisor.restart(service)
+            })
         let operations = OperationsAPI(
-            configuration: configuration, supervisor: supervisor, registry: registry,
-            children: children)
-        try await serve(supervisor, operations, logger)
+            metrics: MetricsPage(
+                registry: registry, children: children,
+                dataDirectory: configuration.dataDirectory),
+            health: health,
+            status: StatusAssembly(
+                configuration: configuration, health: health, children: children))
+        try await serve(supervisor, operations, children, logger)
         await curl.shutdown()
     }
 
     private func serve(
-        _ supervisor: Supervisor, _ operations: OperationsAPI, _ logger: Logger
+        _ supervisor: Supervisor, _ operations: OperationsAPI, _ children: BuiltinChildren,
+        _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
         var quiet = logger
@@ -54,12 +65,13 @@ struct SupervisorProcess {
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), serverName: "opsd"),
             logger: quiet)
-        let welcome = Welcome(configuration: configuration, children: operations.children)
+        let welcome = Welcome(configuration: configuration, children: children)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(service: server),
                     .init(service: SupervisedServices(supervisor: supervisor)),
+                    .init(service: TaskService { await operations.health.run() }),
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))

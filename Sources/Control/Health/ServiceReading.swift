@@ -1,0 +1,56 @@
+public import Ledger
+
+/// What a supervised service looks like at one moment, for the judgement of whether it is well.
+public struct ServiceReading: Sendable, Equatable {
+    public let name: ServiceName
+    public let state: ServiceState
+    public let pid: Int32?
+    public let since: Timestamp
+    public let lastExit: String?
+    /// Why it should get no traffic although it runs; nil when it may.
+    public let notReady: String?
+    /// Its policy leaves it alone after it ended with success: it does one thing and goes.
+    public let mayEnd: Bool
+
+    public init(
+        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy.Mode
+    ) {
+        name = status.name
+        state = status.state
+        pid = status.pid
+        since = status.since
+        lastExit = status.lastExit
+        self.notReady = notReady
+        mayEnd = policy != .always
+    }
+
+    public var isRunning: Bool {
+        if case .running = state { true } else { false }
+    }
+
+    /// It ended with success, and its policy wants no more of it.
+    public var isDone: Bool {
+        state == .stopped && mayEnd && lastExit == ProcessExit.exited(code: 0).description
+    }
+
+    /// What is wrong with it, in words that follow its name; nil when it is well.
+    public var problem: String? {
+        switch state {
+        case .running: return notReady.map { "is not ready: \($0)" }
+        case .stopped where isDone: return nil
+        case .stopped: return "is stopped" + lastEnd
+        case .waiting: return "is waiting for the services before it"
+        case .starting: return "is starting" + lastEnd
+        case .stopping: return "is stopping"
+        case .backingOff(let until): return "is backing off until \(until.description)" + lastEnd
+        case .failed(let reason): return "has failed: \(reason); nothing starts it again"
+        }
+    }
+
+    public var outcome: ProbeOutcome {
+        if let problem { return .failure("\(name) \(problem)") }
+        return .success(isDone ? "\(name) has done its work" : "\(name) runs and is ready")
+    }
+
+    private var lastEnd: String { lastExit.map { "; last end: \($0)" } ?? "" }
+}

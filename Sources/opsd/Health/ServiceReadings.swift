@@ -1,0 +1,55 @@
+import Control
+
+/// What the supervised services look like now: their processes from the supervisor, their readiness
+/// from themselves.
+struct ServiceReadings: Sendable {
+    typealias Readiness = @Sendable (ServiceName) async -> String?
+
+    private let supervisor: Supervisor
+    private let reasonNotReady: Readiness
+    private let policies: [ServiceName: Control.RestartPolicy.Mode]
+
+    init(supervisor: Supervisor, children: BuiltinChildren, configuration: Configuration) {
+        self.supervisor = supervisor
+        reasonNotReady = { await children.reasonNotReady($0) }
+        policies = Dictionary(
+            configuration.services.map { ($0.name, $0.restart.policyOfControl.mode) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    /// In starting order. Services are asked at the same time: a silent one costs its own timeout.
+    func all() async -> [(status: ServiceStatus, reading: ServiceReading)] {
+        let statuses = await supervisor.status()
+        var readings: [ServiceName: ServiceReading] = [:]
+        await withTaskGroup(of: ServiceReading.self) { group in
+            for status in statuses { group.addTask { await reading(status) } }
+            for await reading in group { readings[reading.name] = reading }
+        }
+        return statuses.compactMap { status in readings[status.name].map { (status, $0) } }
+    }
+
+    func reading(of name: ServiceName) async -> ServiceReading? {
+        guard let status = await status(of: name) else { return nil }
+        return await reading(status)
+    }
+
+    /// For the service's own checks, which do not ask one that is still starting.
+    func process(of name: ServiceName) async -> SupervisedProcess {
+        switch await status(of: name)?.state {
+        case .running(let pid, _): .running(pid: pid)
+        case .waiting, .starting, .backingOff, .stopping, .failed: .down
+        case .stopped, nil: .absent
+        }
+    }
+
+    private func status(of name: ServiceName) async -> ServiceStatus? {
+        await supervisor.status().first { $0.name == name }
+    }
+
+    private func reading(_ status: ServiceStatus) async -> ServiceReading {
+        var notReady: String?
+        if case .running = status.state { notReady = await reasonNotReady(status.name) }
+        return ServiceReading(
+            status, notReady: notReady, policy: policies[status.name] ?? .always)
+    }
+}

@@ -1,0 +1,143 @@
+import Control
+import CoreMetrics
+import CurlClient
+import Foundation
+import Ledger
+import Logging
+import StrictYAML
+import TestSupport
+import Testing
+
+@testable import opsd
+
+@Suite struct HealthWiringTests {
+    private static func configuration() throws -> (Configuration, TemporaryDirectory) {
+        let folder = try TemporaryDirectory()
+        return (try Configuration.load(EmbeddedDefault.write(in: folder.path)), folder)
+    }
+
+    @Test func servicesAndTheDataDiskAreCheckedWithoutBeingAskedFor() throws {
+        let (configuration, folder) = try Self.configuration()
+        let checks = HealthAssembly.checks(configuration)
+        #expect(checks.map(\.name) == ["service:core", "service:broker", "disk"])
+        #expect(checks[0].probe == .service("core"))
+        // It is the supervisor that starts a dead service again, not its check.
+        #expect(checks[0].service == nil)
+        #expect(checks[2].probe == .disk(path: configuration.dataDirectory, freeBelow: .share(0.1)))
+        withExtendedLifetime(folder) {}
+    }
+
+    @Test func aServicesChecksBelongToIt() throws {
+        var (configuration, folder) = try Self.configuration()
+        let url = try #require(URL(string: "http://127.0.0.1:7000/health"))
+        var http = ServiceCheck(probe: .http(url))
+        (http.period, http.timeout, http.threshold) = (.seconds(7), .seconds(2), 4)
+        configuration.services.append(
+            ServiceSettings(
+                name: "signals", program: .command(["true"]),
+                checks: [
+                    http, ServiceCheck(probe: .tcp(HostPort(host: "::1", port: 7000))),
+                    ServiceCheck(probe: .tcp(HostPort(host: "::1", port: 7001))),
+                    ServiceCheck(probe: .command(["test", "-e", "ready"])),
+                ]))
+        let checks = HealthAssembly.checks(configuration).filter { $0.service == "signals" }
+        #expect(
+            checks.map(\.name)
+                == ["signals/http", "signals/tcp", "signals/tcp-2", "signals/command"])
+        #expect(
+            checks[0]
+                == HealthCheck(
+                    name: "signals/http", probe: .http(url: url.absoluteString, status: nil),
+                    period: .seconds(7), timeout: .seconds(2), rules: HealthRules(threshold: 4),
+                    service: "signals"))
+        #expect(checks[2].probe == .tcp(host: "::1", port: 7001))
+        withExtendedLifetime(folder) {}
+    }
+
+    @Test func aStatusIsJudgedByTheWantedOne() {
+        #expect(HTTPProbe.judge(200, wanted: nil) == .success("status 200"))
+        #expect(HTTPProbe.judge(299, wanted: nil) == .success("status 299"))
+        #expect(HTTPProbe.judge(302, wanted: nil) == .failure("status 302, not 200 to 299"))
+        #expect(HTTPProbe.judge(401, wanted: 401) == .success("status 401"))
+        #expect(HTTPProbe.judge(200, wanted: 401) == .failure("status 200, not 401"))
+    }
+
+    @Test func whatSaysNothingOfTheServerIsUnknown() {
+        func judge(_ reason: CurlError.Reason) -> String {
+            HTTPProbe.judge(
+                CurlError(reason: reason, delivery: .notSent, target: "http://x", detail: "d")
+            ).word
+        }
+        for reason in [
+            CurlError.Reason.couldNotResolve, .couldNotConnect, .timedOut, .connectionLost,
+            .secureConnectionFailed, .responseTooLarge,
+        ] {
+            #expect(judge(reason) == "failure", "\(reason)")
+        }
+        for reason in [CurlError.Reason.invalidRequest, .cancelled, .shutDown, .other] {
+            #expect(judge(reason) == "unknown", "\(reason)")
+        }
+    }
+
+    @Test func whatToTypeHoldsNoSecret() {
+        #expect(
+            HealthProbe.http(url: "http://lin:key@h:7/p?token=key#key", status: nil).lookCommand
+                == "curl -v http://h:7/p")
+        #expect(
+            HealthProbe.command(["check", "--token", "key"]).lookCommand == "run check by hand")
+    }
+
+    @Test func errorsInTheLogAreCountedByComponent() {
+        let registry = MetricsRegistry(descriptions: CountingLogHandler.metricDescriptions)
+        var logger = Logger(label: "x") { _ in
+            CountingLogHandler(
+                SilentLogHandler(),
+                errors: Counter(
+                    label: "opsd_log_errors_total", dimensions: [("component", "core")],
+                    factory: registry))
+        }
+        logger.logLevel = .trace
+        for level in Logger.Level.allCases { logger.log(level: level, "line") }
+        let text = String(decoding: registry.encode(), as: UTF8.self)
+        #expect(text.contains("opsd_log_errors_total{component=\"core\"} 2\n"))
+    }
+
+    @Test func aFullDiskTurnsNoTrafficAwayAndASickServiceDoes() async throws {
+        let failing = FixedProber(outcome: .failure("no"))
+        let monitor = HealthMonitor(
+            prober: failing, process: { _ in .running(pid: 1) }, metrics: MetricsRegistry())
+        let rules = HealthRules(threshold: 1)
+        let disk = HealthCheck(
+            name: "disk", probe: .disk(path: "/", freeBelow: .bytes(0)), period: .milliseconds(100),
+            rules: rules)
+        var web = disk
+        (web.name, web.service) = ("web/http", "web")
+        await monitor.apply([disk, web])
+        await monitor.start()
+        while await monitor.readings().contains(where: { $0.status == .unknown }) {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        await monitor.stop()
+        let readings = await monitor.readings()
+        #expect(ReadinessDecision.reasonNotReady([], checks: [readings[0]]) == nil)
+        #expect(
+            ReadinessDecision.reasonNotReady([], checks: readings)
+                == "check web/http is unhealthy: no")
+    }
+}
+
+private struct FixedProber: HealthProber {
+    let outcome: ProbeOutcome
+    func probe(_ check: HealthCheck) async -> ProbeOutcome { outcome }
+}
+
+private struct SilentLogHandler: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var metadataProvider: Logger.MetadataProvider?
+    var logLevel = Logger.Level.info
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+    func log(event: LogEvent) {}
+}
