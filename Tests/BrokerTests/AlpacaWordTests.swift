@@ -203,6 +203,31 @@ import Trading
         }
     }
 
+    /// Polls may use up their share of the rate limit; the look-up of an order has the orders' share.
+    @Test func aLookUpDoesNotWaitBehindPolls() async throws {
+        let server = try ScriptedServer { request in
+            .answer(status: 200, body: request.target.hasPrefix("/v2/pos") ? "[]" : Self.order(1))
+        }
+        let client = CurlClient()
+        var configuration = Harness.alpaca(server.url)
+        configuration.requestsPerMinute = 10
+        configuration.rateLimitWaitMax = .zero
+        let now = Timestamp.now()
+        let broker = AlpacaBroker(configuration: configuration, client: client, now: { now })
+        for _ in 0..<7 { _ = try await broker.positions(of: "main") }
+        let poll = await failure { () async throws(BrokerError) in
+            try await broker.positions(of: "main")
+        }
+        guard case .rateLimited = poll else {
+            Issue.record("\(String(describing: poll))")
+            return
+        }
+        let found = try await broker.order(clientOrderID: "c1", account: "main")
+        #expect(found?.brokerOrderID == "o1")
+        server.stop()
+        await client.shutdown()
+    }
+
     @Test func anOrderIsFoundByTheBrokersOwnID() async throws {
         try await Harness.run(try TemporaryDirectory()) { harness in
             let order = try await harness.broker.submit(buy(), clientOrderID: "c", account: "main")

@@ -61,6 +61,13 @@ import Testing
                     .confirmed(StateFixture.brokerOrder(order)), of: order.orderID,
                     at: fixture.clock)
             }
+            // Refused, and there all the same: it is opened again.
+            if case .refused = outcome, Bool.random(using: &random) {
+                let confirmed = try fixture.state.submission(
+                    .confirmed(StateFixture.brokerOrder(order)), of: order.orderID,
+                    at: fixture.clock)
+                #expect(confirmed == .reopened)
+            }
             live.append(order.orderID)
         }
 

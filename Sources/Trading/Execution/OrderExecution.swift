@@ -135,7 +135,9 @@ struct OrderExecution: Sendable {
                     "the broker did not tell what became of an order",
                     metadata: ["order_id": "\(orderID)", "problem": "\(error)"])
             }
-            try? await Task.sleep(for: delay)
+            // Not past the moment from which the broker's "not found" counts.
+            let rest = timing.settle - (ContinuousClock.now - lastSent)
+            try? await Task.sleep(for: rest > .zero ? min(delay, rest) : delay)
             delay = min(delay * 2, timing.retryLast)
         }
     }
