@@ -59,27 +59,3 @@ struct PaperBrokerCommand: AsyncParsableCommand {
         try await PaperBrokerProcess(configuration: options.loadConfiguration()).run()
     }
 }
-
-struct CheckCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "check",
-        abstract: "Validates the configuration and prints what it understood.",
-        discussion: "Example: opsd check -c opsd.yaml")
-
-    @OptionGroup var options: CommonOptions
-
-    func run() throws {
-        let configuration = try options.loadConfiguration()
-        for warning in configuration.warnings {
-            FileHandle.standardError.write(Data("\(warning)\n".utf8))
-        }
-        options.show("\(ConfigurationSummary(configuration))") { json in
-            json.member("file", configuration.path)
-            json.member("accounts", configuration.accounts.accounts.count)
-            json.name("services")
-            json.array(configuration.services) { $0.value($1.name) }
-            json.name("warnings")
-            json.array(configuration.warnings) { $0.value("\($1)") }
-        }
-    }
-}
