@@ -25,7 +25,7 @@ import Trading
         for plain in ["x", Self.plain, "多字节 🔑", String(repeating: "long", count: 10_000)] {
             let text = try key.encrypt(plain)
             #expect(text.hasPrefix("enc:v1:"))
-            #expect(!text.contains(plain))
+            #expect(plain.count == 1 || !text.contains(plain))
             #expect(try key.decrypt(text) == plain)
         }
     }

@@ -17,9 +17,9 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Prints every setting, with the defaults marked and secrets as ***. With --schema it prints \
             a JSON Schema for editors instead, and reads no configuration.
-            Examples: opsd check -c opsd.yaml
-                      opsd check --schema > opsd.schema.json
-                      opsd check --schema --of accounts > accounts.schema.json
+            Example: opsd check -c opsd.yaml
+                     opsd check --schema > opsd.schema.json
+                     opsd check --schema --of accounts > accounts.schema.json
             """)
 
     @OptionGroup var options: CommonOptions

@@ -29,6 +29,9 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(.badInput, "\(error)")
         }
+        for warning in configuration.warnings {
+            FileHandle.standardError.write(Data("\(warning)\n".utf8))
+        }
         if found.isNew { print("opsd: wrote the embedded default to \(found.path)") }
         try await SupervisorProcess(configuration: configuration).run()
     }
