@@ -78,6 +78,27 @@ import Trading
         #expect(check.keys.filter(\.isRequired).map(\.name) == ["name"])
     }
 
+    @Test func everyKeySaysWhatItMeans() {
+        let keys = Set(ConfigurationReader.shape.paths)
+        #expect(Set(ConfigurationDescriptions.configuration.keys) == keys)
+        let accountKeys = AccountDirectory.shape.paths.filter { $0.contains("[].") }
+        #expect(
+            Set(ConfigurationDescriptions.accounts.keys) == Set(accountKeys.map(withoutList)))
+        #expect(
+            AccountDirectory.shape.paths.allSatisfy { ConfigurationDescriptions.text($0) != nil })
+    }
+
+    @Test func defaultsAreThoseOfTheEmbeddedDefault() throws {
+        let defaults = ConfigurationSchema.configuration.defaults
+        #expect(Set(defaults.keys).isSubset(of: ConfigurationReader.shape.paths))
+        #expect(defaults["listen.ops"] == "127.0.0.1:9464")
+        #expect(defaults["services.*.watchdog"] == "5s")
+        #expect(defaults["services.*.checks[].period"] == "10s")
+        #expect(defaults["health[].period"] == "30s")
+        #expect(defaults["data_dir"] == nil)
+        #expect(defaults.count > 35)
+    }
+
     // MARK: The example
 
     /// The example in a folder of its own, with the keys that it names.

@@ -1,4 +1,5 @@
 import Foundation
+import Ledger
 import StrictYAML
 import Trading
 
@@ -6,17 +7,21 @@ import Trading
 struct ConfigurationSchema {
     let shape: YAMLShape
     let title: String
+    /// By path, where there is one that does not depend on the machine.
+    let defaults: [String: String]
 
     static var configuration: ConfigurationSchema {
-        ConfigurationSchema(shape: ConfigurationReader.shape, title: "opsd.yaml")
+        ConfigurationSchema(
+            shape: ConfigurationReader.shape, title: "opsd.yaml", defaults: Self.usualDefaults)
     }
     static var accounts: ConfigurationSchema {
-        ConfigurationSchema(shape: AccountDirectory.shape, title: "an account file of opsd")
+        ConfigurationSchema(
+            shape: AccountDirectory.shape, title: "an account file of opsd", defaults: [:])
     }
 
     /// Draft 7, which the editors' language server understands.
     var text: String {
-        var schema = Self.object(shape)
+        var schema = object(shape, "")
         schema["$schema"] = "http://json-schema.org/draft-07/schema#"
         schema["title"] = title
         let options: JSONSerialization.WritingOptions = [
@@ -27,9 +32,36 @@ struct ConfigurationSchema {
         return String(decoding: data, as: UTF8.self)
     }
 
-    private static func object(_ shape: YAMLShape) -> [String: Any] {
-        let forms = shape.kinds.flatMap { form($0, of: shape) }
-        return forms.count == 1 ? forms[0] : ["anyOf": forms]
+    private func object(_ shape: YAMLShape, _ path: String) -> [String: Any] {
+        let forms = shape.kinds.flatMap { form($0, of: shape, path) }
+        var result = forms.count == 1 ? forms[0] : ["anyOf": forms]
+        if let text = ConfigurationDescriptions.text(path) { result["description"] = text }
+        if let text = defaults[path] { result["default"] = Int(text) as Any? ?? text }
+        return result
+    }
+
+    /// From a configuration that says nothing but a service, a check of it and a health check.
+    private static var usualDefaults: [String: String] {
+        var settings = Configuration(
+            path: "", folder: "", dataDirectory: "", operators: [],
+            secrets: SecretSettings(keyFile: "", jwt: Secret("")))
+        var service = ServiceSettings(name: "*", program: .command([]))
+        service.checks = [ServiceCheck(probe: .command([]))]
+        settings.services = [service]
+        settings.health = [HealthCheckSettings(name: "*", probe: .command([]))]
+        settings.paperBroker.symbols = []
+        let withoutDefault: Set<String> = [
+            "data_dir", "secrets", "accounts", "command", "working_directory", "quotes", "data",
+        ]
+        let entries = ConfigurationEntries.of(settings).filter { entry in
+            entry.keys.allSatisfy { !withoutDefault.contains($0) }
+                && !["none", "[]"].contains(entry.shown)
+        }
+        return Dictionary(
+            entries.map { entry in
+                let keys = entry.keys.map { $0.hasPrefix("[") ? "[]" : $0 }
+                return (ConfigurationEntry.path(of: keys), entry.shown)
+            }, uniquingKeysWith: { first, _ in first })
     }
 
     /// Stands for any value: what it is shows only when the file is read.
@@ -37,8 +69,11 @@ struct ConfigurationSchema {
         ["type": "string", "pattern": #"\$\{(env|file):|^enc:v1:"#]
     }
 
-    private static func form(_ kind: YAMLShape.Kind, of shape: YAMLShape) -> [[String: Any]] {
-        switch kind {
+    private func form(
+        _ kind: YAMLShape.Kind, of shape: YAMLShape, _ path: String
+    ) -> [[String: Any]] {
+        let reference = Self.reference
+        return switch kind {
         case .text: [["type": ["string", "number"]]]
         case .integer(let range):
             [
@@ -59,21 +94,24 @@ struct ConfigurationSchema {
         case .address: [pattern(":[0-9]+$"), reference]
         case .url(let schemes):
             [pattern("^(\(schemes.joined(separator: "|")))://"), reference]
-        case .list(let item): [["type": "array", "items": object(item)]]
-        case .names(let item): [["type": "object", "additionalProperties": object(item)]]
-        case .mapping: [mapping(shape)]
+        case .list(let item): [["type": "array", "items": object(item, path + "[]")]]
+        case .names(let item):
+            [["type": "object", "additionalProperties": object(item, path + ".*")]]
+        case .mapping: [mapping(shape, path)]
         }
     }
 
-    private static func pattern(_ pattern: String) -> [String: Any] {
+    private func pattern(_ pattern: String) -> [String: Any] {
         ["type": "string", "pattern": pattern]
     }
 
-    private static func mapping(_ shape: YAMLShape) -> [String: Any] {
+    private func mapping(_ shape: YAMLShape, _ path: String) -> [String: Any] {
         var result: [String: Any] = [
             "type": "object", "additionalProperties": false,
             "properties": Dictionary(
-                shape.keys.map { ($0.name, object($0.shape)) },
+                shape.keys.map { key in
+                    (key.name, object(key.shape, path.isEmpty ? key.name : path + "." + key.name))
+                },
                 uniquingKeysWith: { first, _ in first }),
         ]
         let required = shape.keys.filter(\.isRequired).map(\.name)
