@@ -58,8 +58,8 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, httpTypes,
-                hummingbird, lifecycle, logging, metrics, nioCore, unixSignals,
+                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
+                httpTypes, hummingbird, lifecycle, logging, nioCore, unixSignals,
             ],
             swiftSettings: house),
 
@@ -142,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "OpsdTests",
             dependencies: [
-                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading", "CurlClient", "ExactJSON",
+                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading",
+                "CurlClient", "ExactJSON",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],
