@@ -140,7 +140,8 @@ let package = Package(
         .testTarget(
             name: "OpsdTests",
             dependencies: [
-                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading", "CurlClient", "ExactJSON",
+                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading",
+                "CurlClient", "ExactJSON",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],
