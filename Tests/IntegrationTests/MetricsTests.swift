@@ -62,6 +62,8 @@ extension RealProcesses {
                     "opsd_journal_commit_duration_seconds_bucket{", "opsd_queue_depth{",
                     "opsd_order_accept_duration_seconds_count ", "opsd_store_applied_sequence{",
                     "opsd_http_request_duration_seconds_bucket{", "opsd_orders_unknown ",
+                    #"opsd_store_lag_seconds{store="checkpoint"} "#,
+                    #"opsd_store_operation_duration_seconds_count{operation="apply","#,
                     #"opsd_service_up{service="core"} 1"#,
                     #"opsd_service_up{service="broker"} 1"#,
                 ] {

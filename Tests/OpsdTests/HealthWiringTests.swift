@@ -79,6 +79,39 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func aRealServerIsAsked() async throws {
+        let server = try ScriptedServer { request in
+            switch request.target {
+            case "/well": .answer(status: 204)
+            case "/moved": .answer(status: 302, headers: ["Location": "/well"])
+            case "/ill": .answer(status: 503)
+            case "/mute": .hang
+            default: .close
+            }
+        }
+        let curl = CurlClient()
+        let probe = HTTPProbe(curl: curl)
+        func ask(_ path: String) async -> ProbeOutcome {
+            await probe.run(server.url + path, status: nil, timeout: .milliseconds(500))
+        }
+        #expect(await ask("/well") == .success("status 204"))
+        #expect(await ask("/moved") == .failure("status 302, not 200 to 299"))
+        #expect(await ask("/ill") == .failure("status 503, not 200 to 299"))
+        for path in ["/mute?token=key", "/closed?token=key"] {
+            guard case .failure(let text) = await ask(path) else {
+                Issue.record("\(path) was taken for an answer")
+                continue
+            }
+            #expect(!text.contains("key"), "\(text)")
+        }
+        server.stop()
+        guard case .failure = await ask("/well") else {
+            Issue.record("a server that is gone was taken for an answer")
+            return
+        }
+        await curl.shutdown()
+    }
+
     @Test func whatToTypeHoldsNoSecret() {
         #expect(
             HealthProbe.http(url: "http://lin:key@h:7/p?token=key#key", status: nil).lookCommand

@@ -127,4 +127,22 @@ final class FlakyStore: RowStore {
         try await checkpoint.reach(applied)
         try await checkpoint.reach(.none)
     }
+
+    @Test func theAgeOfTheOldestMissingEntryIsKnownUntilItIsWritten() async throws {
+        let checkpoint = Checkpoint(store: FlakyStore(), applied: .none, interval: .zero)
+        #expect(checkpoint.behindSince == nil)
+        var fixture = try StateFixture.opened()
+        _ = try fixture.place(limit(.buy, "1", at: "5"))
+        let first = fixture.commit()
+        checkpoint.add(first)
+        fixture.clock = fixture.clock.advanced(bySeconds: 60)
+        _ = try fixture.place(limit(.buy, "2", at: "5"))
+        checkpoint.add(fixture.commit())
+        #expect(checkpoint.behindSince == first.drafts.first?.time)
+        let running = Task { await checkpoint.run() }
+        try await checkpoint.reach(fixture.state.lastSequence)
+        #expect(checkpoint.behindSince == nil)
+        checkpoint.stop()
+        await running.value
+    }
 }

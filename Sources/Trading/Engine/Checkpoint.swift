@@ -13,6 +13,8 @@ public final class Checkpoint: Sendable {
         var waitingRows = 0
         var through = SequenceNumber.none
         var applied = SequenceNumber.none
+        /// The time of the oldest entry that the store does not have yet.
+        var behindSince: Timestamp?
         /// Orders that ended and are in the store: memory may let go of them.
         var evictable: [String] = []
         var failure: StoreError?
@@ -45,6 +47,8 @@ public final class Checkpoint: Sendable {
     }
 
     public var appliedSequence: SequenceNumber { content.withLock { $0.applied } }
+    /// The time of the oldest entry that the store does not have; nil when it has them all.
+    public var behindSince: Timestamp? { content.withLock { $0.behindSince } }
     /// Rows that wait to be written.
     public var waitingRows: Int { content.withLock { $0.waitingRows } }
     public var failure: StoreError? { content.withLock { $0.failure } }
@@ -55,6 +59,7 @@ public final class Checkpoint: Sendable {
             content.batches.append(batch)
             content.waitingRows += batch.changes.count
             content.through = batch.drafts.last?.sequence ?? content.through
+            content.behindSince = content.behindSince ?? batch.drafts.first?.time
             return isFirst
         }
         if isFirst { wakeUp.yield() }
@@ -181,6 +186,7 @@ public final class Checkpoint: Sendable {
         let reached = content.withLock { content in
             content.applied = round.batch.through
             content.failure = nil
+            content.behindSince = content.batches.lazy.compactMap { $0.drafts.first?.time }.first
             content.evictable += round.endedOrders
             let reached = content.waiters.filter { $0.sequence <= round.batch.through }
             content.waiters.removeAll { $0.sequence <= round.batch.through }

@@ -10,12 +10,18 @@ import StrictYAML
 struct HealthAssembly: Sendable {
     let services: ServiceReadings
     let monitor: HealthMonitor
+    let current: CurrentConfiguration
 
     /// - Parameter restart: starts a service again whose own check has found it unhealthy.
     init(
-        services: ServiceReadings, configuration: Configuration, curl: CurlClient, logger: Logger,
+        supervisor: Supervisor, children: BuiltinChildren, configuration: Configuration,
+        curl: CurlClient, logger: Logger,
         restart: @escaping @Sendable (ServiceName, _ reason: String) async -> Void
     ) async {
+        let current = CurrentConfiguration(configuration)
+        let services = ServiceReadings(
+            supervisor: supervisor, children: children, current: current)
+        self.current = current
         self.services = services
         let http = HTTPProbe(curl: curl)
         monitor = HealthMonitor(
@@ -26,6 +32,13 @@ struct HealthAssembly: Sendable {
             process: { await services.process(of: $0) },
             onEvent: { Self.log($0, logger) },
             onUnhealthy: restart)
+        await monitor.apply(Self.checks(configuration))
+    }
+
+    /// Takes the checks and services of a configuration that was read again. A check that is as it
+    /// was keeps what is known of it.
+    func update(_ configuration: Configuration) async {
+        current.replace(with: configuration)
         await monitor.apply(Self.checks(configuration))
     }
 

@@ -7,14 +7,12 @@ struct ServiceReadings: Sendable {
 
     private let supervisor: Supervisor
     private let reasonNotReady: Readiness
-    private let policies: [ServiceName: Control.RestartPolicy.Mode]
+    private let current: CurrentConfiguration
 
-    init(supervisor: Supervisor, children: BuiltinChildren, configuration: Configuration) {
+    init(supervisor: Supervisor, children: BuiltinChildren, current: CurrentConfiguration) {
         self.supervisor = supervisor
+        self.current = current
         reasonNotReady = { await children.reasonNotReady($0) }
-        policies = Dictionary(
-            configuration.services.map { ($0.name, $0.restart.policyOfControl.mode) },
-            uniquingKeysWith: { first, _ in first })
     }
 
     /// In starting order. Services are asked at the same time: a silent one costs its own timeout.
@@ -49,7 +47,8 @@ struct ServiceReadings: Sendable {
     private func reading(_ status: ServiceStatus) async -> ServiceReading {
         var notReady: String?
         if case .running = status.state { notReady = await reasonNotReady(status.name) }
+        let settings = current.value.services.first { $0.name == status.name }
         return ServiceReading(
-            status, notReady: notReady, policy: policies[status.name] ?? .always)
+            status, notReady: notReady, policy: settings?.restart.policyOfControl.mode ?? .always)
     }
 }

@@ -4,12 +4,13 @@ import Ledger
 
 /// Gathers the report that `GET /api/ops/status` gives.
 struct StatusAssembly: Sendable {
-    let configuration: Configuration
     let health: HealthAssembly
     let children: BuiltinChildren
 
     func report() async -> StatusReport {
-        async let core = coreReport()
+        let configuration = health.current.value
+        let coreName = configuration.services.first { $0.program == .builtin(.core) }?.name
+        async let core = coreReport(coreName)
         async let readings = health.monitor.readings()
         let services = await health.services.all()
         let after = Self.predecessors(configuration.services)
@@ -21,12 +22,8 @@ struct StatusAssembly: Sendable {
         return StatusJudgement.judged(report)
     }
 
-    private var coreName: String? {
-        configuration.services.first { $0.program == .builtin(.core) }?.name
-    }
-
-    private func coreReport() async -> StatusReport.Core? {
-        guard let coreName, let answer = await children.ask(coreName, "/control/status") else {
+    private func coreReport(_ name: String?) async -> StatusReport.Core? {
+        guard let name, let answer = await children.ask(name, "/control/status") else {
             return nil
         }
         return try? answer.data(StatusReport.Core.self)

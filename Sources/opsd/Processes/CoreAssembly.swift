@@ -54,8 +54,8 @@ struct CoreAssembly: Sendable {
         do {
             let store = try SQLiteStore(path: layout.checkpoint, schemas: Datasets.catalogue)
             return try await TradingCore.start(
-                rules: rules, journalDirectory: layout.journal, store: store, broker: broker,
-                options: options)
+                rules: rules, journalDirectory: layout.journal,
+                store: MeteredStore(store, name: "checkpoint"), broker: broker, options: options)
         } catch let error as TradingCore.StartFailure {
             if case .journal(.lockedElsewhere) = error {
                 throw CommandFailure(.refused, "\(error)")

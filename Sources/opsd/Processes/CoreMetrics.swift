@@ -33,6 +33,17 @@ enum CoreMetrics {
             "opsd_store_lag_entries", help: "Entries that the store does not have yet.",
             kind: .gauge),
         MetricDescription(
+            "opsd_store_lag_seconds",
+            help: "Age of the oldest entry that the store does not have yet; 0 when it has all.",
+            kind: .gauge),
+        MetricDescription(
+            "opsd_store_operation_duration_seconds", help: "One call of a store, by operation.",
+            kind: .histogram),
+        MetricDescription(
+            "opsd_store_write_failures_total",
+            help: "Batches that a store did not take, counted for each dataset in them.",
+            kind: .counter),
+        MetricDescription(
             "opsd_queue_depth", help: "What waits in a queue.", kind: .gauge),
         MetricDescription(
             "opsd_queue_capacity", help: "The most that may wait in a queue.", kind: .gauge),
@@ -52,6 +63,9 @@ enum CoreMetrics {
             sink.gauge("opsd_journal_last_sequence", [], Double(head))
             sink.gauge("opsd_store_applied_sequence", store, Double(applied))
             sink.gauge("opsd_store_lag_entries", store, Double(max(0, head - applied)))
+            let behindSince = core.checkpoint.behindSince
+            let lag = behindSince.map { Timestamp.now().microseconds - $0.microseconds } ?? 0
+            sink.gauge("opsd_store_lag_seconds", store, Double(max(0, lag)) / 1_000_000)
             sink.gauge("opsd_orders_unknown", [], Double(core.engine.published.unknownOrders))
             let orders = [("queue", "orders")]
             sink.gauge("opsd_queue_depth", orders, Double(core.engine.orders.count))

@@ -35,9 +35,8 @@ struct SupervisorProcess {
                 logger.info("\(event.service)", metadata: ["event": "\(event.kind)"])
             })
         let health = await HealthAssembly(
-            services: ServiceReadings(
-                supervisor: supervisor, children: children, configuration: configuration),
-            configuration: configuration, curl: curl, logger: logger,
+            supervisor: supervisor, children: children, configuration: configuration,
+            curl: curl, logger: logger,
             restart: { service, reason in
                 logger.error("\(service) is restarted", metadata: ["because": "\(reason)"])
                 try? await supervisor.restart(service)
@@ -47,8 +46,7 @@ struct SupervisorProcess {
                 registry: registry, children: children,
                 dataDirectory: configuration.dataDirectory),
             health: health,
-            status: StatusAssembly(
-                configuration: configuration, health: health, children: children))
+            status: StatusAssembly(health: health, children: children))
         try await serve(supervisor, operations, children, logger)
         await curl.shutdown()
     }
