@@ -58,8 +58,8 @@ let package = Package(
             name: "opsd",
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, httpTypes,
-                hummingbird,
+                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
+                httpTypes, hummingbird,
                 jwt,
                 lifecycle, logging, metrics, nioCore, unixSignals,
             ],

@@ -13,8 +13,6 @@ public struct Secret: Sendable, Hashable {
     public var isEmpty: Bool { text.isEmpty }
     /// Length in bytes, which is what the strength of a key is stated in.
     public var byteCount: Int { text.utf8.count }
-    /// True for a value that is still encrypted (`enc:v1:…`).
-    public var isEncrypted: Bool { text.hasPrefix("enc:v1:") }
 }
 
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {

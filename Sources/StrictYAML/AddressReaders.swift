@@ -39,7 +39,9 @@ public struct HostPort: Hashable, Sendable, CustomStringConvertible {
 
 extension YAMLValue {
     public func hostPort() -> HostPort? {
-        guard let scalar = scalar("an address, as in 127.0.0.1:8080") else { return nil }
+        guard !isRecording(.address),
+            let scalar = scalar("an address, as in 127.0.0.1:8080")
+        else { return nil }
         if let address = HostPort(scalar.text) { return address }
         refuse(
             "\(name): '\(Quoted.short(scalar.written))' is not an address",
@@ -50,7 +52,8 @@ extension YAMLValue {
     /// An absolute URL with a host.
     public func url(schemes: [String] = ["http", "https"]) -> URL? {
         let example = "\(schemes.first ?? "https")://host/path"
-        guard let scalar = scalar("a URL, as in \(example)") else { return nil }
+        guard !isRecording(.url(schemes: schemes)), let scalar = scalar("a URL, as in \(example)")
+        else { return nil }
         let shown = Quoted.short(scalar.written)
         guard let url = URL(string: scalar.text, encodingInvalidCharacters: false),
             let scheme = url.scheme?.lowercased(), let host = url.host, !host.isEmpty
@@ -59,8 +62,10 @@ extension YAMLValue {
             return nil
         }
         guard schemes.contains(scheme) else {
+            // The scheme of an expanded value could be a part of a secret.
+            let which = scalar.isExpanded ? shown : Quoted.short(scheme)
             refuse(
-                "\(name): a URL with '\(Quoted.short(scheme))' cannot be used here",
+                "\(name): a URL with '\(which)' cannot be used here",
                 "begin it with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
             return nil
         }

@@ -51,6 +51,10 @@ public final class Findings {
     /// Each finding once, in the order found.
     public private(set) var all: [Finding] = []
     private var seen: Set<Finding> = []
+    private var hasSaidEnough = false
+
+    /// Nobody reads more, and a file may have millions.
+    public static let countMax = 1_000
 
     public init() {}
 
@@ -63,7 +67,20 @@ public final class Findings {
     }
 
     public func append(_ findings: some Sequence<Finding>) {
-        for finding in findings where seen.insert(finding).inserted { all.append(finding) }
+        for finding in findings where !hasSaidEnough && seen.insert(finding).inserted {
+            guard all.count < Self.countMax else { return sayEnough(finding.place) }
+            all.append(finding)
+        }
+    }
+
+    /// An error in any case: what was left out could have been one.
+    private func sayEnough(_ place: Place) {
+        hasSaidEnough = true
+        all.append(
+            Finding(
+                severity: .error, place: place,
+                problem: "there is more than these \(Self.countMax) findings",
+                remedy: "correct them and look again"))
     }
 
     public var hasErrors: Bool { all.contains { $0.severity == .error } }

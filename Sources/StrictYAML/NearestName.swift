@@ -13,7 +13,17 @@ public enum NearestName {
             guard slips <= slipsMax, slips < (best?.slips ?? Int.max) else { continue }
             best = (candidate, slips)
         }
-        return best?.name
+        return best?.name ?? beginning(with: name, in: candidates)
+    }
+
+    /// Half a word is a guess too, where only one name begins with it: `rotate` for `rotate_at`.
+    private static func beginning(
+        with name: String, in candidates: some Sequence<String>
+    ) -> String? {
+        let name = name.lowercased()
+        guard name.unicodeScalars.count >= 3 else { return nil }
+        let found = candidates.filter { $0.lowercased().hasPrefix(name) }
+        return found.count == 1 ? found.first : nil
     }
 
     /// What to write instead of a name that nothing defines.

@@ -22,17 +22,34 @@ extension YAMLValue {
             refuse("\(name) is empty", "write \(wanted)")
             return nil
         }
-        guard written.contains("${") else {
-            return Scalar(text: written, written: written, isPlain: isPlain)
-        }
-        let expander = Expander(expansion: expansion, place: place, findings: findings)
-        guard let text = expander.expand(written) else { return nil }
+        guard let text = expanded(written).flatMap(decrypted) else { return nil }
         return Scalar(text: text, written: written, isPlain: isPlain)
+    }
+
+    private func expanded(_ written: String) -> String? {
+        guard written.contains("${") else { return written }
+        return Expander(expansion: expansion, place: place, findings: findings).expand(written)
+    }
+
+    private func decrypted(_ text: String) -> String? {
+        guard text.hasPrefix(Expansion.encryptedPrefix) else { return text }
+        do {
+            return try expansion.decrypt(text)
+        } catch {
+            refuse("\(name) \(error.problem)", error.remedy)
+            return nil
+        }
+    }
+
+    /// True while it is recorded what a reader accepts: then there is nothing to read.
+    func isRecording(_ kind: YAMLShape.Kind) -> Bool {
+        shape?.kinds.append(kind)
+        return shape != nil
     }
 
     /// Text. Words that YAML readers disagree about (`off`, `no`, `true` …) must be quoted.
     public func text() -> String? {
-        guard let scalar = scalar("text"), isText(scalar) else { return nil }
+        guard !isRecording(.text), let scalar = scalar("text"), isText(scalar) else { return nil }
         guard !scalar.text.utf8.contains(0) else {
             refuse("\(name) contains a NUL character", "remove it")
             return nil
@@ -67,7 +84,7 @@ extension YAMLValue {
     ]
 
     public func boolean() -> Bool? {
-        guard let scalar = scalar("true or false") else { return nil }
+        guard !isRecording(.boolean), let scalar = scalar("true or false") else { return nil }
         if scalar.isPlain || scalar.isExpanded {
             if scalar.text == "true" { return true }
             if scalar.text == "false" { return false }
@@ -85,7 +102,9 @@ extension YAMLValue {
 
     /// A whole number within `range`, written in digits, unquoted.
     public func integer(in range: ClosedRange<Int> = Int.min...Int.max) -> Int? {
-        guard let scalar = scalar("a whole number") else { return nil }
+        guard !isRecording(.integer(range)), let scalar = scalar("a whole number") else {
+            return nil
+        }
         let shown = Quoted.short(scalar.written)
         guard Self.isInteger(scalar.text) else {
             refuse("\(name): '\(shown)' is not a whole number", "write digits only, as in 10")
@@ -121,7 +140,9 @@ extension YAMLValue {
 
     /// An exact decimal; the quoted form is taken too, since that is how JSON writes money.
     public func decimal(from least: ExactDecimal? = nil) -> ExactDecimal? {
-        guard let scalar = scalar("a decimal number") else { return nil }
+        guard !isRecording(.decimal(least: least)), let scalar = scalar("a decimal number") else {
+            return nil
+        }
         let shown = Quoted.short(scalar.written)
         guard let number = ExactDecimal(scalar.text) else {
             refuse(
@@ -141,7 +162,9 @@ extension YAMLValue {
         _ type: Choice.Type = Choice.self
     ) -> Choice? {
         let words = Choice.allCases.map(\.rawValue)
-        guard let scalar = scalar("one of: \(words.joined(separator: ", "))") else { return nil }
+        guard !isRecording(.choice(words)),
+            let scalar = scalar("one of: \(words.joined(separator: ", "))")
+        else { return nil }
         if let choice = Choice(rawValue: scalar.text) { return choice }
         refuse(
             "\(name): '\(Quoted.short(scalar.written))' is not known",

@@ -13,6 +13,13 @@ struct TextFileError: Error {
 /// Reads a whole file as UTF-8, up to a stated size.
 enum TextFile {
     static func contents(of path: String, byteCountMax: Int) throws(TextFileError) -> String {
+        try file(at: path, byteCountMax: byteCountMax).text
+    }
+
+    /// The text and the file's permissions, both of the very same file.
+    static func file(
+        at path: String, byteCountMax: Int
+    ) throws(TextFileError) -> (text: String, mode: UInt32) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw failure(path, errno) }
         defer { close(descriptor) }
@@ -26,7 +33,8 @@ enum TextFile {
             throw TextFileError(
                 problem: "\(path) is not UTF-8 text", remedy: "save it as UTF-8")
         }
-        return text.hasPrefix("\u{FEFF}") ? String(text.unicodeScalars.dropFirst()) : text
+        let plain = text.hasPrefix("\u{FEFF}") ? String(text.unicodeScalars.dropFirst()) : text
+        return (plain, UInt32(status.st_mode & 0o777))
     }
 
     private static func readAll(

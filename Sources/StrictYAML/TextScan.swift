@@ -18,7 +18,12 @@ struct TextScan {
         var line = Line(number: 1)
         var tabs = 0
         var aliases = 0
+        var separators = 0
         for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\n"), UInt8(ascii: ":"), UInt8(ascii: ","): separators += 1
+            default: break
+            }
             if byte == UInt8(ascii: "\n") {
                 line = Line(number: line.number + 1)
                 continue
@@ -32,6 +37,12 @@ struct TextScan {
                 if aliases == Self.aliasCountMax { refuseAliases(line) }
             }
             line.advance(over: byte)
+        }
+        if separators > YAMLDocument.separatorCountMax {
+            findings.error(
+                Place(file: file, line: 1, column: 1),
+                "the file has more than \(YAMLDocument.separatorCountMax) line breaks, colons and commas",
+                "split it into several files")
         }
     }
 

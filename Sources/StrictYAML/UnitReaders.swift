@@ -2,10 +2,26 @@ public import Ledger
 
 // Values with a unit: times and sizes.
 
+/// The least that must be left of something.
+public enum Margin: Sendable, Hashable, CustomStringConvertible {
+    /// Of the whole, above 0 and below 100.
+    case percent(ExactDecimal)
+    case bytes(Int)
+
+    public var description: String {
+        switch self {
+        case .percent(let percent): "\(percent)%"
+        case .bytes(let count): YAMLValue.words(forBytes: count)
+        }
+    }
+}
+
 extension YAMLValue {
     /// `500ms`, `30s`, `5m`, `24h`, `30d`: a whole number and one unit.
     public func duration(from least: Duration = .milliseconds(1)) -> Duration? {
-        guard let scalar = scalar("a duration, as in 30s") else { return nil }
+        guard !isRecording(.duration), let scalar = scalar("a duration, as in 30s") else {
+            return nil
+        }
         let shown = Quoted.short(scalar.written)
         guard let (number, unit) = Self.numberAndUnit(scalar.text),
             let milliseconds = Self.milliseconds[unit]
@@ -56,7 +72,9 @@ extension YAMLValue {
 
     /// `256MB` is 256 million bytes, `256MiB` is 256 · 2^20.
     public func byteSize(from least: Int = 1) -> Int? {
-        guard let scalar = scalar("a size, as in 256MB") else { return nil }
+        guard !isRecording(.byteSize), let scalar = scalar("a size, as in 256MB") else {
+            return nil
+        }
         let shown = Quoted.short(scalar.written)
         guard let (number, unit) = Self.numberAndUnit(scalar.text), let bytes = Self.bytes[unit]
         else {
@@ -73,16 +91,51 @@ extension YAMLValue {
             return nil
         }
         guard product >= least else {
-            refuse("\(name): \(shown) is too small", "write at least \(least)B")
+            refuse(
+                "\(name): \(shown) is too small", "write at least \(Self.words(forBytes: least))")
             return nil
         }
         return product
+    }
+
+    /// A size as one would write it: the largest decimal unit that leaves no rest.
+    public static func words(forBytes count: Int) -> String {
+        let units = [
+            (1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB"),
+        ]
+        guard let unit = units.first(where: { count > 0 && count % $0.0 == 0 }) else {
+            return "\(count)B"
+        }
+        return "\(count / unit.0)\(unit.1)"
     }
 
     private static let bytes: [String: Int] = [
         "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000,
         "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
     ]
+
+    /// `10%` of the whole, above 0 and below 100, or a size.
+    public func margin() -> Margin? {
+        guard !isRecording(.margin),
+            let scalar = scalar("a share or a size, as in 10% or 5GB")
+        else { return nil }
+        if scalar.text.hasSuffix("%") {
+            if let percent = ExactDecimal(scalar.text.dropLast()), percent.isPositive,
+                percent < ExactDecimal(100)
+            {
+                return .percent(percent)
+            }
+        } else if let (number, unit) = Self.numberAndUnit(scalar.text),
+            let factor = Self.bytes[unit], number > 0
+        {
+            let (bytes, overflow) = number.multipliedReportingOverflow(by: factor)
+            if !overflow { return .bytes(bytes) }
+        }
+        refuse(
+            "\(name): '\(Quoted.short(scalar.written))' is neither a share nor a size",
+            "write a share above 0% and below 100%, as in 10%, or a size, as in 5GB")
+        return nil
+    }
 
     private static func numberAndUnit(_ text: String) -> (Int, String)? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
@@ -92,7 +145,8 @@ extension YAMLValue {
 
     /// An instant in RFC 3339.
     public func timestamp() -> Timestamp? {
-        guard let scalar = scalar("a time, as in 2026-01-31T09:30:00Z") else { return nil }
+        guard !isRecording(.timestamp), let scalar = scalar("a time, as in 2026-01-31T09:30:00Z")
+        else { return nil }
         if let timestamp = Timestamp(scalar.text) { return timestamp }
         refuse(
             "\(name): '\(Quoted.short(scalar.written))' is not a time",

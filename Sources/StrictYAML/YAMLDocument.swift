@@ -5,6 +5,8 @@ import Yams
 public struct YAMLDocument: Sendable {
     public static let byteCountMax = 16 << 20
     public static let depthMax = 64
+    /// Line breaks, colons and commas: no value is written without one of them.
+    public static let separatorCountMax = 2_000_000
 
     public let file: String
     let node: YAMLNode
@@ -34,6 +36,15 @@ public struct YAMLDocument: Sendable {
     /// A cursor at the top of the document, which records into `findings` what does not fit.
     public func root(findings: Findings, expansion: Expansion) -> YAMLValue {
         YAMLValue(node: node, name: "the document", findings: findings, expansion: expansion)
+    }
+
+    /// Every key that is written, by its path, and where its value stands: `listen.ops`,
+    /// `services.core.restart.policy`. An item of a list goes by its `name` where it has one and by
+    /// its number otherwise: `health[disk].period`, `checks[1].timeout`.
+    public var places: [String: Place] {
+        var result: [String: Place] = [:]
+        node.collectPlaces(into: &result, under: "")
+        return result
     }
 
     private static func parse(

@@ -27,6 +27,33 @@ struct YAMLNode: Sendable {
         }
     }
 
+    func collectPlaces(into result: inout [String: Place], under path: String) {
+        switch content {
+        case .scalar: break
+        case .sequence(let items):
+            for (index, item) in items.enumerated() {
+                let path = "\(path)[\(item.ownName ?? String(index + 1))]"
+                result[path] = item.place
+                item.collectPlaces(into: &result, under: path)
+            }
+        case .mapping(let entries):
+            for entry in entries {
+                let path = path.isEmpty ? entry.key : "\(path).\(entry.key)"
+                result[path] = entry.value.place
+                entry.value.collectPlaces(into: &result, under: path)
+            }
+        }
+    }
+
+    /// What an item of a list calls itself.
+    private var ownName: String? {
+        guard case .mapping(let entries) = content,
+            let entry = entries.first(where: { $0.key == "name" }),
+            case .scalar(let name, _) = entry.value.content
+        else { return nil }
+        return name
+    }
+
     var isEmpty: Bool {
         guard case .scalar(let text, isPlain: true) = content else { return false }
         return Self.emptyWords.contains(text)

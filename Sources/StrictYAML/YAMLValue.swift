@@ -6,6 +6,8 @@ public struct YAMLValue {
     public let name: String
     let findings: Findings
     let expansion: Expansion
+    /// Set while it is recorded what a reader accepts, instead of reading.
+    var shape: YAMLShape?
 
     public var place: Place { node.place }
     /// The value as written, cut short for a message. Never what `${…}` stands for.
@@ -34,21 +36,29 @@ public struct YAMLValue {
 
     /// Every item by `read`; what it returns nil for is left out. Nil when this is no list.
     public func sequence<Item>(_ read: (YAMLValue) -> Item?) -> [Item]? {
+        if let shape {
+            let item = YAMLShape()
+            shape.kinds.append(.list(item))
+            _ = read(part(.placeholder, "item 1 of \(name)", item))
+            return nil
+        }
         guard case .sequence(let nodes) = node.content else {
             refuse("\(name) is \(node.kind), not a list", "write [first, second]")
             return nil
         }
         return nodes.enumerated().compactMap { index, item in
-            read(
-                YAMLValue(
-                    node: item, name: "item \(index + 1) of \(name)", findings: findings,
-                    expansion: expansion))
+            read(part(item, "item \(index + 1) of \(name)"))
         }
     }
 
     /// Reads a mapping of known keys: `read` asks for each, and a key that it did not ask for is an
     /// error. So no key is ever taken in silence.
     public func mapping<Result>(_ read: (inout YAMLMapping) -> Result?) -> Result? {
+        if let shape {
+            shape.kinds.append(.mapping)
+            var mapping = YAMLMapping(value: self, entries: [])
+            return read(&mapping)
+        }
         guard let entries = entries() else { return nil }
         var mapping = YAMLMapping(value: self, entries: entries)
         let result = read(&mapping)
@@ -60,12 +70,19 @@ public struct YAMLValue {
     public func names<Item>(
         _ read: (_ name: String, _ place: Place, _ value: YAMLValue) -> Item?
     ) -> [Item]? {
-        entries()?.compactMap { entry in
-            read(
-                entry.key, entry.place,
-                YAMLValue(
-                    node: entry.value, name: entry.key, findings: findings, expansion: expansion))
+        if let shape {
+            let item = YAMLShape()
+            shape.kinds.append(.names(item))
+            _ = read("NAME", place, part(.placeholder, "NAME", item))
+            return nil
         }
+        return entries()?.compactMap { entry in
+            read(entry.key, entry.place, part(entry.value, entry.key))
+        }
+    }
+
+    func part(_ node: YAMLNode, _ name: String, _ shape: YAMLShape? = nil) -> YAMLValue {
+        YAMLValue(node: node, name: name, findings: findings, expansion: expansion, shape: shape)
     }
 
     private func entries() -> [YAMLNode.Entry]? {
@@ -75,69 +92,4 @@ public struct YAMLValue {
         }
         return entries
     }
-}
-
-/// The keys of one mapping while it is being read.
-public struct YAMLMapping {
-    private let value: YAMLValue
-    private let entries: [String: YAMLNode.Entry]
-    private let order: [YAMLNode.Entry]
-    private var asked: [String] = []
-
-    init(value: YAMLValue, entries: [YAMLNode.Entry]) {
-        self.value = value
-        order = entries
-        self.entries = Dictionary(
-            entries.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    public var place: Place { value.place }
-    /// Records an error about the mapping as a whole.
-    public func refuse(_ problem: String, _ remedy: String) { value.refuse(problem, remedy) }
-
-    /// The value of a key that may be absent. A key with nothing after it is an error.
-    public mutating func optional(_ key: String) -> YAMLValue? {
-        asked.append(key)
-        guard let entry = entries[key] else { return nil }
-        guard !entry.value.isEmpty else {
-            value.findings.error(entry.place, "\(key) is empty", "write a value, or remove the key")
-            return nil
-        }
-        return YAMLValue(
-            node: entry.value, name: key, findings: value.findings, expansion: value.expansion)
-    }
-
-    /// The value of a key that must be there.
-    public mutating func required(_ key: String) -> YAMLValue? {
-        let found = optional(key)
-        if entries[key] == nil {
-            value.refuse("\(value.name) lacks \(key)", "add '\(key): …'")
-        }
-        return found
-    }
-
-    public func contains(_ key: String) -> Bool { entries[key] != nil }
-
-    /// Where a key is written, nil when it is absent.
-    public func place(ofKey key: String) -> Place? { entries[key]?.place }
-
-    /// Refuses a known key for a reason of the caller's.
-    public mutating func refuse(key: String, _ problem: String, _ remedy: String) {
-        guard let entry = entries[key], !asked.contains(key) else { return }
-        asked.append(key)
-        value.findings.error(entry.place, problem, remedy)
-    }
-
-    func refuseUnknownKeys() {
-        for entry in order where !asked.contains(entry.key) {
-            let remedy = NearestName.remedy(
-                for: entry.key, in: asked.filter { entries[$0] == nil } + presentAsked,
-                noun: "keys here")
-            value.findings.error(
-                entry.place, "unknown key '\(Quoted.short(entry.key))' in \(value.name)", remedy)
-        }
-    }
-
-    /// Keys already written come last: an unknown one more likely stands for a key still missing.
-    private var presentAsked: [String] { asked.filter { entries[$0] != nil } }
 }

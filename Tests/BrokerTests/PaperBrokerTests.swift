@@ -218,10 +218,13 @@ import Trading
         try csv.write(toFile: directory.path("q.csv"), atomically: true, encoding: .utf8)
         var configuration = Harness.configuration(directory.path("paper.sqlite"))
         configuration.quotesFile = directory.path("q.csv")
-        let error = #expect(throws: PaperBrokerError.self) {
+        let error = #expect(throws: QuoteFileError.self) {
             try PaperBroker(configuration: configuration)
         }
-        #expect(error?.description == "line 2 of the quotes file")
+        #expect(
+            error?.description
+                == "the quotes file: line 2 has a price or volume that is no number; write decimals such as 189.29, and a whole volume"
+        )
     }
 
     /// Many callers at once: none lost, none doubled, cash exact. The figure is for orientation.

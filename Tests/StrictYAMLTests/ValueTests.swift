@@ -9,7 +9,7 @@ import Testing
         #expect(try value("\"off\"") { $0.text() } == "off")
         #expect(try value("007") { $0.text() } == "007")
         #expect(try value("R & D * x") { $0.text() } == "R & D * x")
-        #expect(try value("enc:v1:AAAA") { $0.secret() }?.isEncrypted == true)
+        #expect(try value("enc:v1") { $0.secret() }?.reveal() == "enc:v1")
         #expect(try value("纽约") { $0.text() } == "纽约")
     }
 

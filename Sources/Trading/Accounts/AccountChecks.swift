@@ -1,3 +1,4 @@
+import Ledger
 import StrictYAML
 
 /// What must hold between accounts. One pass over a dictionary: linear in accounts and links.
@@ -27,6 +28,25 @@ struct AccountChecks {
             checkMaster(of: record, linked: linked, &names)
             warnOfMissingMaster(of: record, allLinked: allLinked)
             checkCovers(of: record, &names)
+        }
+    }
+
+    /// A broker tells accounts by their keys: with one key for two there would be one account, and
+    /// each would count the other's orders and funds as its own.
+    func refuseSharedKeys() {
+        var owners: [Secret: AccountRecord] = [:]
+        for record in records {
+            let credentials = record.account.credentials
+            guard credentials.paperTrading, !credentials.apiKey.isEmpty else { continue }
+            guard let first = owners[credentials.apiKey] else {
+                owners[credentials.apiKey] = record
+                continue
+            }
+            guard first.account.id != record.account.id else { continue }
+            findings.error(
+                record.place,
+                "account \(record.account.id) has the api_key of \(first.account.id) (\(first.place))",
+                "give each paper account a key of its own")
         }
     }
 

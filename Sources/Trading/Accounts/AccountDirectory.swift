@@ -62,10 +62,12 @@ public struct AccountDirectory: Sendable, Equatable {
 
 extension AccountDirectory {
     /// Reads all files and checks the accounts against each other. Records every finding; the
-    /// result is only worth using when none of them is an error.
+    /// result is only worth using when none of them is an error. `refusesSharedKeys`: two paper
+    /// accounts with one `api_key` are an error.
     public static func load(
         files: [AccountFile], connectionsMax: Int = AccountConnectionPool.connectionsMax,
-        environment: @escaping @Sendable (String) -> String?, findings: Findings
+        refusesSharedKeys: Bool = false, environment: @escaping @Sendable (String) -> String?,
+        decrypt: @escaping Expansion.Decrypt = Expansion.noKey, findings: Findings
     ) -> AccountDirectory {
         var records: [AccountRecord] = []
         var isComplete = true
@@ -73,7 +75,8 @@ extension AccountDirectory {
             do {
                 let document = try YAMLDocument(path: file.path, name: file.name)
                 let folder = file.path.lastIndex(of: "/").map { String(file.path[..<$0]) } ?? ""
-                let expansion = Expansion(environment: environment, folder: folder)
+                let expansion = Expansion(
+                    environment: environment, folder: folder, decrypt: decrypt)
                 records += read(
                     document.root(findings: findings, expansion: expansion),
                     connectionsMax: connectionsMax)
@@ -83,8 +86,15 @@ extension AccountDirectory {
             }
         }
         // Where a file could not be read at all, every account in it would be reported as unknown.
-        AccountChecks(records: records, findings: findings).run(linksToo: isComplete)
+        let checks = AccountChecks(records: records, findings: findings)
+        checks.run(linksToo: isComplete)
+        if refusesSharedKeys { checks.refuseSharedKeys() }
         return AccountDirectory(accounts: records.map(\.account))
+    }
+
+    /// What an account file may say, recorded from the reading itself.
+    public static var shape: YAMLShape {
+        YAMLShape.of { _ = read($0, connectionsMax: AccountConnectionPool.connectionsMax) }
     }
 
     /// The same, throwing when there is an error. Warnings come back with the result.
@@ -102,7 +112,7 @@ extension AccountDirectory {
         ("backup_accounts", .backup), ("accounts", nil),
     ]
 
-    private static func read(_ root: YAMLValue, connectionsMax: Int) -> [AccountRecord] {
+    static func read(_ root: YAMLValue, connectionsMax: Int) -> [AccountRecord] {
         let records = root.mapping { top -> [AccountRecord]? in
             var records: [AccountRecord] = []
             var hasList = false

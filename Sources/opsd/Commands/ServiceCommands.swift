@@ -29,6 +29,9 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(.badInput, "\(error)")
         }
+        for warning in configuration.warnings {
+            FileHandle.standardError.write(Data("\(warning)\n".utf8))
+        }
         if found.isNew { print("opsd: wrote the embedded default to \(found.path)") }
         try await SupervisorProcess(configuration: configuration).run()
     }
@@ -57,29 +60,5 @@ struct PaperBrokerCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await PaperBrokerProcess(configuration: options.loadConfiguration()).run()
-    }
-}
-
-struct CheckCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "check",
-        abstract: "Validates the configuration and prints what it understood.",
-        discussion: "Example: opsd check -c opsd.yaml")
-
-    @OptionGroup var options: CommonOptions
-
-    func run() throws {
-        let configuration = try options.loadConfiguration()
-        for warning in configuration.warnings {
-            FileHandle.standardError.write(Data("\(warning)\n".utf8))
-        }
-        options.show("\(ConfigurationSummary(configuration))") { json in
-            json.member("file", configuration.path)
-            json.member("accounts", configuration.accounts.accounts.count)
-            json.name("services")
-            json.array(configuration.services) { $0.value($1.name) }
-            json.name("warnings")
-            json.array(configuration.warnings) { $0.value("\($1)") }
-        }
     }
 }

@@ -25,6 +25,12 @@ enum AbsolutePath {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
+    static func isDirectory(_ path: String) -> Bool {
+        var isDirectory: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+            && isDirectory.boolValue
+    }
+
     static func read(_ value: YAMLValue?) -> String? { value?.path().map { of($0) } }
 }
 

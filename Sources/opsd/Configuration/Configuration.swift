@@ -24,12 +24,17 @@ struct Configuration: Sendable, Equatable {
     var journal = JournalSettings()
     var broker = BrokerSettings()
     /// In the order written.
+    var health: [HealthCheckSettings] = []
+    /// In the order written.
     var services: [ServiceSettings] = ServiceSettings.embeddedDefault
     var paperBroker = PaperBrokerSettings()
 
-    /// Top-level keys that the file leaves out.
-    var defaultedKeys: Set<String> = []
+    /// The paths of the keys that the file has, as `YAMLDocument.places` names them; everything else
+    /// is a default.
+    var writtenKeys: Set<String> = []
     var warnings: [Finding] = []
+
+    var hasPaperBroker: Bool { services.contains { $0.builtin == .paperBroker } }
 }
 
 /// The file is refused: exit code 2. Prints one finding a line.

@@ -1,136 +1,96 @@
 import Foundation
+import Ledger
 import StrictYAML
-
-/// What must hold between services: names exist, nobody waits for himself.
-struct ServiceChecks {
-    let services: [PlacedService]
-    let findings: Findings
-
-    func run() {
-        let names = services.map(\.settings.name)
-        let known = Set(names)
-        for service in services {
-            for neighbour in service.after + service.before {
-                check(neighbour, of: service.settings.name, known: known, names: names)
-            }
-        }
-        checkBuiltins()
-        checkCycles()
-    }
-
-    private func check(
-        _ neighbour: PlacedService.Neighbour, of service: String, known: Set<String>,
-        names: [String]
-    ) {
-        if neighbour.name == service {
-            findings.error(neighbour.place, "service \(service) waits for itself", "remove it")
-        } else if !known.contains(neighbour.name) {
-            findings.error(
-                neighbour.place, "no service is called '\(neighbour.name.prefix(60))'",
-                NearestName.remedy(
-                    for: neighbour.name, in: names.filter { $0 != service }, noun: "services"))
-        }
-    }
-
-    private func checkBuiltins() {
-        var seen: [BuiltinService: String] = [:]
-        for service in services {
-            guard case .builtin(let builtin) = service.settings.program else { continue }
-            if let first = seen[builtin] {
-                findings.error(
-                    service.place, "\(builtin.rawValue) already runs as service \(first)",
-                    "remove one of the two")
-            }
-            seen[builtin] = service.settings.name
-        }
-    }
-
-    private func checkCycles() {
-        var waitsFor: [String: [String]] = [:]
-        for service in services {
-            let name = service.settings.name
-            waitsFor[name, default: []] += service.settings.after.filter { $0 != name }
-            for later in service.settings.before where later != name {
-                waitsFor[later, default: []].append(name)
-            }
-        }
-        guard let cycle = cycle(in: waitsFor),
-            let first = services.first(where: { $0.settings.name == cycle.first })
-        else { return }
-        findings.error(
-            first.place, "services wait for each other: \(cycle.joined(separator: " → "))",
-            "remove one of these after or before")
-    }
-
-    /// Takes away what waits for nothing until nothing more can go; what is left is in a cycle, or
-    /// waits for one.
-    private func cycle(in waitsFor: [String: [String]]) -> [String]? {
-        let names = services.map(\.settings.name)
-        var left = Set(names)
-        var shrinks = true
-        while shrinks {
-            let free = left.filter { name in
-                !(waitsFor[name] ?? []).contains { left.contains($0) }
-            }
-            left.subtract(free)
-            shrinks = !free.isEmpty
-        }
-        guard var name = names.first(where: { left.contains($0) }) else { return nil }
-        var path: [String] = []
-        while !path.contains(name) {
-            path.append(name)
-            guard let next = (waitsFor[name] ?? []).first(where: { left.contains($0) }) else {
-                return nil
-            }
-            name = next
-        }
-        return Array(path.drop { $0 != name }) + [name]
-    }
-}
 
 /// What must hold between sections.
 struct ConfigurationChecks {
     let configuration: Configuration
+    /// Where each key's value is written.
+    let places: [String: Place]
+    /// Of the document, for what is not written.
+    let top: Place
     let findings: Findings
 
-    func run(_ top: YAMLMapping) {
-        checkPorts(top)
+    func run() {
+        checkDataDirectory()
+        checkPorts()
+        checkPaperBroker()
         // A section that could not be read looks empty, which is not worth a warning.
         guard !findings.hasErrors else { return }
+        checkMarketData()
         if configuration.operators.isEmpty {
             findings.warning(
-                top.place(ofKey: "operators") ?? top.place, "operators is empty",
+                place("operators"), "operators is empty",
                 "nobody can change anything; add '{name: NAME, role: admin}'")
         } else if !configuration.operators.contains(where: { $0.role == .admin }) {
             findings.warning(
-                top.place(ofKey: "operators") ?? top.place, "no operator is an admin",
+                place("operators"), "no operator is an admin",
                 "nobody can approve; give one of them the role admin")
         }
     }
 
-    private func checkPorts(_ top: YAMLMapping) {
-        var used = [
-            ("listen.ops", configuration.listen.ops),
-            ("listen.trading", configuration.listen.trading),
+    /// The first of the keys that is written, or the whole document.
+    private func place(_ keys: String...) -> Place {
+        keys.lazy.compactMap { places[$0] }.first ?? top
+    }
+
+    // MARK: Paths
+
+    /// A socket's path must fit into the kernel's 108 bytes with the NUL at its end.
+    private static let socketPathBytesMax = 107
+
+    private func checkDataDirectory() {
+        let path = configuration.dataDirectory
+        if FileManager.default.fileExists(atPath: path), !AbsolutePath.isDirectory(path) {
+            findings.error(
+                place("data_dir"), "data_dir: \(path) is not a directory", "name a directory")
+        }
+        let socket = DataLayout(configuration).socket(of: BuiltinService.paperBroker.rawValue)
+        let most = Self.socketPathBytesMax - (socket.utf8.count - path.utf8.count)
+        guard path.utf8.count > most else { return }
+        findings.error(
+            place("data_dir"),
+            "data_dir: \(path) has \(path.utf8.count) bytes, too many for the sockets in it",
+            "name a directory of at most \(most) bytes")
+    }
+
+    // MARK: Addresses
+
+    private struct Listener {
+        let name: String
+        let address: HostPort
+        let place: Place
+    }
+
+    private func checkPorts() {
+        var listeners = [
+            Listener(
+                name: "listen.ops", address: configuration.listen.ops,
+                place: place("listen.ops", "listen")),
+            Listener(
+                name: "listen.trading", address: configuration.listen.trading,
+                place: place("listen.trading", "listen.ops", "listen")),
         ]
         // The embedded paper broker listens where the broker section says that it is found.
-        let hasPaperBroker = configuration.services.contains {
-            $0.program == .builtin(.paperBroker)
-        }
         let paper = configuration.broker.paper
-        if hasPaperBroker, let host = paper.host {
-            let port = paper.port ?? (paper.scheme == "https" ? 443 : 80)
-            used.append(("the paper broker", HostPort(host: host, port: port)))
+        if configuration.hasPaperBroker, let host = paper.host {
+            listeners.append(
+                Listener(
+                    name: "the paper broker", address: HostPort(host: host, port: Self.port(paper)),
+                    place: place("broker.paper", "listen.ops", "listen.trading", "listen")))
         }
-        for (index, later) in used.enumerated() {
-            for earlier in used[..<index] where Self.clash(earlier.1, later.1) {
-                let key = index == 2 ? "broker" : "listen"
+        for (index, later) in listeners.enumerated() {
+            for earlier in listeners[..<index] where Self.clash(earlier.address, later.address) {
                 findings.error(
-                    top.place(ofKey: key) ?? top.place(ofKey: "listen") ?? top.place,
-                    "\(earlier.0) and \(later.0) both listen on port \(later.1.port)",
+                    later.place,
+                    "\(earlier.name) and \(later.name) both listen on port \(later.address.port)",
                     "give one of them another port")
             }
         }
+    }
+
+    private static func port(_ url: URL) -> Int {
+        url.port ?? (url.scheme == "https" ? 443 : 80)
     }
 
     private static func clash(_ left: HostPort, _ right: HostPort) -> Bool {
@@ -146,5 +106,36 @@ struct ConfigurationChecks {
         case "localhost", "::1", "127.0.0.1": "127.0.0.1"
         default: host.lowercased()
         }
+    }
+
+    // MARK: The paper broker
+
+    private func checkPaperBroker() {
+        guard configuration.hasPaperBroker else { return }
+        let paper = configuration.broker.paper
+        if paper.scheme?.lowercased() == "https" {
+            findings.error(
+                place("broker.paper"),
+                "broker.paper: the built-in paper broker does not speak https",
+                "write http://, or remove the service")
+        } else if paper.port == nil {
+            findings.error(
+                place("broker.paper"),
+                "broker.paper names no port for the built-in paper broker to listen at",
+                "add one, as in http://127.0.0.1:8090")
+        }
+    }
+
+    /// Somebody may run a paper broker by hand, so this is no error.
+    private func checkMarketData() {
+        let (paper, data) = (configuration.broker.paper, configuration.broker.data)
+        guard !configuration.hasPaperBroker, places["broker.data"] != nil,
+            Self.canonical(paper.host ?? "") == Self.canonical(data.host ?? ""),
+            Self.port(paper) == Self.port(data)
+        else { return }
+        findings.warning(
+            place("broker.data"),
+            "broker.data is the paper broker's address, and no paper broker is among the services",
+            "write \(BrokerSettings.alpacaData), or add 'broker: {builtin: paper-broker}'")
     }
 }

@@ -35,7 +35,7 @@ struct ConfigurationReader {
     /// Keys of the contract that this version does not carry out. Taking them in silence would make
     /// a promise that nobody keeps.
     static let laterKeys = [
-        "stores", "datasets", "verify", "backup", "calendars", "switches", "alerts", "health",
+        "stores", "datasets", "verify", "backup", "calendars", "switches", "alerts",
     ]
 
     private var absolutePath: String { AbsolutePath.of(path) }
@@ -49,38 +49,54 @@ struct ConfigurationReader {
             findings.append(error.findings)
             return nil
         }
-        let expansion = Expansion(environment: environment, folder: folder)
+        return read(document)
+    }
+
+    func read(_ document: YAMLDocument) -> Configuration? {
+        let key = SecretKeyAccess.of(document, environment: environment, folder: folder)
+        let expansion = Expansion(
+            environment: environment, folder: folder, decrypt: key.decrypt)
         return document.root(findings: findings, expansion: expansion).mapping { top in
-            readAll(&top)
+            var result = readAll(&top, key)
+            let places = document.places
+            ConfigurationChecks(
+                configuration: result, places: places, top: top.place, findings: findings
+            ).run()
+            result.writtenKeys = Set(places.keys)
+            result.warnings = findings.warnings
+            return result
         }
     }
 
-    private func readAll(_ top: inout YAMLMapping) -> Configuration {
+    /// What the file may say, recorded from the reading itself.
+    static var shape: YAMLShape {
+        YAMLShape.of { root in
+            let reader = ConfigurationReader(
+                path: "opsd.yaml", environment: { _ in nil }, loginName: "admin",
+                findings: Findings())
+            _ = root.mapping { reader.readAll(&$0, .none) }
+        }
+    }
+
+    private func readAll(_ top: inout YAMLMapping, _ key: SecretKeyAccess) -> Configuration {
         let dataDirectory =
-            AbsolutePath.read(top.optional("data_dir")) ?? AbsolutePath.of("data", in: folder)
+            SecretKeyAccess.readPath(top.optional("data_dir"))
+            ?? AbsolutePath.of("data", in: folder)
         var result = Configuration(
             path: absolutePath, folder: folder, dataDirectory: dataDirectory,
             operators: [Operator(name: loginName, role: .admin)],
             secrets: SecretSettings(keyFile: dataDirectory + "/secret.key", jwt: Secret("")))
         readGeneral(&top, &result)
-        readSections(&top, &result)
+        readSections(&top, key, &result)
         readServices(&top, &result)
-        readAccounts(&top, &result)
+        readAccounts(&top, key, &result)
         for key in Self.laterKeys {
             top.refuse(
                 key: key, "\(key) is not carried out by this version of opsd",
                 "remove it, or use a version that does")
         }
-        result.defaultedKeys = Set(Self.keys.filter { !top.contains($0) })
-        ConfigurationChecks(configuration: result, findings: findings).run(top)
-        result.warnings = findings.warnings
         return result
     }
-
-    static let keys = [
-        "node", "time_zone", "data_dir", "operators", "listen", "secrets", "accounts", "limits",
-        "engine", "journal", "broker", "services", "paper_broker",
-    ]
 
     private func readGeneral(_ top: inout YAMLMapping, _ result: inout Configuration) {
         if let value = top.optional("node"), let name = ServiceReader.readName(value) {
@@ -118,7 +134,9 @@ struct ConfigurationReader {
         return operators ?? []
     }
 
-    private func readAccounts(_ top: inout YAMLMapping, _ result: inout Configuration) {
+    private func readAccounts(
+        _ top: inout YAMLMapping, _ key: SecretKeyAccess, _ result: inout Configuration
+    ) {
         let value = top.optional("accounts")
         if let value {
             result.accountFiles = readAccountFiles(value)
@@ -127,7 +145,8 @@ struct ConfigurationReader {
         }
         result.accounts = AccountDirectory.load(
             files: result.accountFiles, connectionsMax: result.limits.accountConnections,
-            environment: environment, findings: findings)
+            refusesSharedKeys: true, environment: environment, decrypt: key.decrypt,
+            findings: findings)
         if let value, result.accountFiles.isEmpty, !findings.hasErrors {
             value.warn("accounts is empty", "nothing can trade; name account files")
         }
@@ -140,11 +159,11 @@ struct ConfigurationReader {
             guard let written = item.nonEmptyText() else { return nil }
             let file = AbsolutePath.of(written, in: folder)
             guard seen.insert(file).inserted else {
-                item.refuse("\(written) is named twice", "remove one of the two")
+                item.refuse("\(item.shown) is named twice", "remove one of the two")
                 return nil
             }
             guard FileManager.default.fileExists(atPath: file) else {
-                item.refuse("\(written) does not exist", "create it, or correct the path")
+                item.refuse("\(item.shown) does not exist", "create it, or correct the path")
                 return nil
             }
             let shown =

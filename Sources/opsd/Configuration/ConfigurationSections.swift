@@ -1,12 +1,15 @@
 import Foundation
 import Ledger
+import PaperBroker
 import StrictYAML
 import Trading
 
 // The sections with settings of fixed names.
 
 extension ConfigurationReader {
-    func readSections(_ top: inout YAMLMapping, _ result: inout Configuration) {
+    func readSections(
+        _ top: inout YAMLMapping, _ key: SecretKeyAccess, _ result: inout Configuration
+    ) {
         _ = top.optional("listen")?.mapping { item -> Void? in
             if let ops = item.optional("ops")?.hostPort() { result.listen.ops = ops }
             if let trading = item.optional("trading")?.hostPort() {
@@ -14,17 +17,21 @@ extension ConfigurationReader {
             }
             return ()
         }
-        readSecrets(&top, &result)
+        readSecrets(&top, key, &result)
         readLimits(top.optional("limits"), &result.limits)
         readCapacity(&top, &result)
         readPaperBroker(top.optional("paper_broker"), &result.paperBroker)
     }
 
-    private func readSecrets(_ top: inout YAMLMapping, _ result: inout Configuration) {
+    private func readSecrets(
+        _ top: inout YAMLMapping, _ key: SecretKeyAccess, _ result: inout Configuration
+    ) {
         var hasJWT = false
+        var keyFilePlace: Place?
         _ = top.optional("secrets")?.mapping { item -> Void? in
-            if let path = AbsolutePath.read(item.optional("key_file")) {
+            if let value = item.optional("key_file"), let path = SecretKeyAccess.readPath(value) {
                 result.secrets.keyFile = path
+                keyFilePlace = value.place
             }
             hasJWT = item.contains("jwt")
             if let value = item.optional("jwt"), let jwt = value.secret() {
@@ -33,29 +40,29 @@ extension ConfigurationReader {
             }
             return ()
         }
-        guard !hasJWT else { return }
+        // A key file that nobody named may be absent until a value needs it.
+        if let error = key.error, keyFilePlace != nil || !error.isMissing {
+            findings.error(keyFilePlace ?? top.place, "key_file: \(error.problem)", error.remedy)
+        }
+        if !hasJWT { readDefaultJWT(top, key, &result) }
+    }
+
+    private func readDefaultJWT(
+        _ top: YAMLMapping, _ key: SecretKeyAccess, _ result: inout Configuration
+    ) {
         let file = result.dataDirectory + "/jwt.key"
-        let place = top
-        do {
-            let text = try String(contentsOfFile: file, encoding: .utf8)
-            result.secrets.jwt = Secret(text.trimmingCharacters(in: .newlines))
-            checkJWT(result.secrets.jwt) { place.refuse("\($0) (\(file))", $1) }
-        } catch {
-            place.refuse(
+        guard let found = try? KeyFile.read(file) else {
+            return top.refuse(
                 "secrets.jwt is left out, and \(file) cannot be read",
                 "add 'secrets: {jwt: \"${file:PATH}\"}'")
         }
+        found.permissions.judge(file, at: top.place, findings)
+        result.secrets.jwt = Secret(found.text)
+        checkJWT(result.secrets.jwt) { top.refuse("\($0) (\(file))", $1) }
     }
 
     private func checkJWT(_ jwt: Secret, refuse: (String, String) -> Void) {
         let least = SecretSettings.jwtByteCountMin
-        // Signing with the cipher text, which stands in the file for all to read, would let anybody
-        // make tokens.
-        guard !jwt.isEncrypted else {
-            return refuse(
-                "jwt is encrypted, which this version of opsd does not decrypt",
-                "write ${file:PATH} or ${env:NAME}")
-        }
         guard jwt.byteCount < least else { return }
         refuse(
             "jwt has \(jwt.byteCount) bytes, fewer than \(least)",
@@ -111,8 +118,7 @@ extension ConfigurationReader {
             return ()
         }
         guard !hasData else { return }
-        let hasPaperBroker = result.services.contains { $0.program == .builtin(.paperBroker) }
-        result.broker.data = hasPaperBroker ? result.broker.paper : BrokerSettings.alpacaData
+        result.broker.data = result.hasPaperBroker ? result.broker.paper : BrokerSettings.alpacaData
     }
 
     private func readPaperBroker(_ value: YAMLValue?, _ settings: inout PaperBrokerSettings) {
@@ -123,9 +129,7 @@ extension ConfigurationReader {
             set(&settings.seed, item.optional("seed"), 0...Int.max)
             if let cash = item.optional("cash")?.decimal(from: .zero) { settings.cash = cash }
             if let value = item.optional("quotes"), let path = AbsolutePath.read(value) {
-                if !FileManager.default.fileExists(atPath: path) {
-                    value.refuse("\(path) does not exist", "create it, or correct the path")
-                }
+                checkQuotes(path, value)
                 settings.quotes = path
             }
             set(&settings.requestsPerMinute, item.optional("requests_per_minute"), 1...100_000_000)
@@ -136,10 +140,8 @@ extension ConfigurationReader {
     private func readSymbol(
         _ name: String, _ place: Place, _ value: YAMLValue
     ) -> PaperBrokerSettings.Symbol? {
-        let price = value.decimal(from: .zero)
-        if let price, price.isZero {
-            value.refuse("\(value.name): a price is above zero", "write one such as 189.30")
-        }
+        let price = value.decimal()
+        if let price { checkPrice(price, value) }
         guard AllowedInstruments.isSymbol(name) else {
             findings.error(
                 place, "'\(name.prefix(40))' is no symbol",
@@ -147,6 +149,26 @@ extension ConfigurationReader {
             return nil
         }
         return price.map { PaperBrokerSettings.Symbol(symbol: name, price: $0) }
+    }
+
+    /// The walk is in whole cents and never below a dollar, so it cannot begin elsewhere.
+    private func checkPrice(_ price: ExactDecimal, _ value: YAMLValue) {
+        let remedy = "write one such as 189.30"
+        if price < ExactDecimal(1) {
+            value.refuse("\(value.name): \(value.shown) is below 1, where no price begins", remedy)
+        } else if price.scale > 2 {
+            value.refuse("\(value.name): \(value.shown) is not in whole cents", remedy)
+        } else if price >= ExactDecimal(10_000_000) {
+            value.refuse("\(value.name): \(value.shown) is too large", "write less than 10000000")
+        }
+    }
+
+    private func checkQuotes(_ path: String, _ value: YAMLValue) {
+        do {
+            try QuoteFile.check(path)
+        } catch {
+            value.refuse("quotes: \(value.shown): \(error.problem)", error.remedy)
+        }
     }
 
     private func set(_ setting: inout Int, _ value: YAMLValue?, _ range: ClosedRange<Int>) {

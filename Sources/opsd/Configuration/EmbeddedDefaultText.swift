@@ -14,7 +14,7 @@ enum EmbeddedDefaultText {
           ops: 127.0.0.1:9464          # metrics, health, the operators' API
           trading: 127.0.0.1:8080      # REST and WebSocket
 
-        secrets:                       # ${env:NAME} and ${file:PATH} are understood in any value
+        secrets:                       # ${env:NAME}, ${file:PATH} and enc:v1:… are understood in any value
           key_file: ./secret.key
           jwt: ${file:./jwt.key}
 
@@ -32,7 +32,6 @@ enum EmbeddedDefaultText {
           kind: alpaca
           live: "https://api.alpaca.markets"
           paper: "http://127.0.0.1:8090"   # the embedded paper broker listens here
-          data: "http://127.0.0.1:8090"    # Alpaca's own market data: https://data.alpaca.markets
           requests_per_minute: 200
 
         services:

@@ -8,10 +8,17 @@ extension ConfigurationReader {
             let services = value.names(reader.read) ?? []
             result.services = services.map(\.settings)
             ServiceChecks(services: services, findings: findings).run()
-            let hasCore = result.services.contains { $0.program == .builtin(.core) }
+            let hasCore = result.services.contains { $0.builtin == .core }
             if !hasCore, !findings.hasErrors {
                 value.warn("services has no core", "nothing trades; add 'core: {builtin: core}'")
             }
+        }
+        if let value = top.optional("health") {
+            let checks = value.sequence(HealthReader(findings: findings).read) ?? []
+            result.health = checks.map(\.settings)
+            HealthChecks(
+                checks: checks, services: result.services.map(\.name), findings: findings
+            ).run()
         }
         readBroker(top.optional("broker"), &result)
     }
@@ -19,15 +26,10 @@ extension ConfigurationReader {
 
 /// A service and the places that its checks speak of.
 struct PlacedService {
-    struct Neighbour {
-        let name: String
-        let place: Place
-    }
-
     var settings: ServiceSettings
     let place: Place
-    var after: [Neighbour] = []
-    var before: [Neighbour] = []
+    var after: [PlacedReference] = []
+    var before: [PlacedReference] = []
 }
 
 /// Reads one entry of `services`.
@@ -46,13 +48,23 @@ struct ServiceReader {
             var service = PlacedService(
                 settings: ServiceSettings(name: name, program: program ?? .command([])),
                 place: place)
-            service.after = readNeighbours(item.optional("after"))
-            service.before = readNeighbours(item.optional("before"))
+            service.after = PlacedReference.list(item.optional("after"))
+            service.before = PlacedReference.list(item.optional("before"))
             service.settings.after = service.after.map(\.name)
             service.settings.before = service.before.map(\.name)
             if let value = item.optional("environment") {
                 service.settings.environment = readEnvironment(value)
             }
+            service.settings.workingDirectory = readWorkingDirectory(
+                item.optional("working_directory"))
+            if let timeout = item.optional("ready_timeout")?.duration() {
+                service.settings.readyTimeout = timeout
+            }
+            if let watchdog = item.optional("watchdog")?.duration(from: .milliseconds(100)) {
+                service.settings.watchdog = watchdog
+            }
+            readLimits(item.optional("limits"), &service.settings.limits)
+            readLog(item.optional("log"), &service.settings.log)
             readRestart(item.optional("restart"), &service.settings.restart)
             if let checks = item.optional("checks") {
                 service.settings.checks = checks.sequence(readCheck) ?? []
@@ -65,41 +77,48 @@ struct ServiceReader {
     private func readProgram(
         _ name: String, _ item: inout YAMLMapping
     ) -> ServiceSettings.Program? {
-        let builtin = item.optional("builtin")
-        let command = item.optional("command")
-        switch (builtin, command) {
-        case (let builtin?, nil):
-            return builtin.choice(BuiltinService.self).map { .builtin($0) }
-        case (nil, let command?):
-            return readCommand(command).map { .command($0) }
-        case (nil, nil):
-            if !item.contains("builtin"), !item.contains("command") {
-                item.refuse(
-                    "service \(name) has no program",
-                    "add 'command: [program, argument]' or 'builtin: core'")
-            }
-            return nil
-        case (_?, let command?):
-            command.refuse(
+        let present = item.present(ofAlternatives: ["builtin", "command"])
+        let builtin = item.optional("builtin")?.choice(BuiltinService.self)
+        let commandValue = item.optional("command")
+        let command = commandValue.flatMap(CommandWords.read)
+        switch present.count {
+        case 0:
+            item.refuse(
+                "service \(name) has no program",
+                "add 'command: [program, argument]' or 'builtin: core'")
+        case 2:
+            commandValue?.refuse(
                 "service \(name) has both builtin and command", "remove one of the two")
-            return nil
+        default: break
+        }
+        return builtin.map { .builtin($0) } ?? command.map { .command($0) }
+    }
+
+    private func readWorkingDirectory(_ value: YAMLValue?) -> String? {
+        guard let value, let path = AbsolutePath.read(value) else { return nil }
+        if !AbsolutePath.isDirectory(path) {
+            value.refuse("\(value.shown) is not a directory", "create it, or correct the path")
+        }
+        return path
+    }
+
+    private func readLimits(_ value: YAMLValue?, _ limits: inout ServiceLimits) {
+        _ = value?.mapping { item -> Void? in
+            // With less than this not even a shell starts.
+            limits.memory = item.optional("memory")?.byteSize(from: 1_000_000)
+            limits.openFiles = item.optional("open_files")?.integer(in: 16...1_000_000)
+            return ()
         }
     }
 
-    private func readCommand(_ value: YAMLValue) -> [String]? {
-        guard let words = value.sequence({ $0.text() }) else { return nil }
-        guard let program = words.first, !program.isEmpty else {
-            value.refuse("\(value.name) names no program", "write [program, argument]")
-            return nil
+    private func readLog(_ value: YAMLValue?, _ log: inout ServiceLogSettings) {
+        _ = value?.mapping { item -> Void? in
+            if let size = item.optional("rotate_at")?.byteSize(from: 64_000) {
+                log.rotateAt = size
+            }
+            if let keep = item.optional("keep")?.integer(in: 0...1_000) { log.keep = keep }
+            return ()
         }
-        return words
-    }
-
-    private func readNeighbours(_ value: YAMLValue?) -> [PlacedService.Neighbour] {
-        let names = value?.sequence { item in
-            item.nonEmptyText().map { PlacedService.Neighbour(name: $0, place: item.place) }
-        }
-        return names ?? []
     }
 
     private func readEnvironment(_ value: YAMLValue) -> [String: Secret] {
@@ -138,28 +157,23 @@ struct ServiceReader {
 
     private func readCheck(_ value: YAMLValue) -> ServiceCheck? {
         value.mapping { item in
-            var probes: [ServiceCheck.Probe?] = []
-            if let value = item.optional("http") {
-                probes.append(value.url().map { .http($0) })
-            }
-            if let value = item.optional("tcp") {
-                probes.append(value.hostPort().map { .tcp($0) })
-            }
-            if let value = item.optional("command") {
-                probes.append(readCommand(value).map { .command($0) })
-            }
-            if probes.count != 1 {
+            let present = item.present(ofAlternatives: ["http", "tcp", "command"])
+            let http = item.optional("http")?.url().map { ServiceCheck.Probe.http($0) }
+            let tcp = item.optional("tcp")?.hostPort().map { ServiceCheck.Probe.tcp($0) }
+            let command = item.optional("command").flatMap(CommandWords.read)
+                .map { ServiceCheck.Probe.command($0) }
+            if present.count != 1 {
                 item.refuse(
-                    "\(value.name) has \(probes.count) probes",
+                    "\(value.name) has \(present.count) probes",
                     "write exactly one of http, tcp, command")
             }
-            var check = probes.first.flatMap { $0 }.map { ServiceCheck(probe: $0) }
-            let period = item.optional("period")?.duration()
-            let timeout = item.optional("timeout")?.duration()
-            let threshold = item.optional("threshold")?.integer(in: 1...1_000)
-            if let period { check?.period = period }
-            if let timeout { check?.timeout = timeout }
-            if let threshold { check?.threshold = threshold }
+            let timing = CheckTiming.read(&item, timeoutDefault: .seconds(1))
+            guard let probe = http ?? tcp ?? command else { return nil }
+            var check = ServiceCheck(probe: probe, degradedFrom: timing.degradedFrom)
+            if let period = timing.period { check.period = period }
+            if let timeout = timing.timeout { check.timeout = timeout }
+            if let threshold = timing.threshold { check.threshold = threshold }
+            if let threshold = timing.successThreshold { check.successThreshold = threshold }
             return check
         }
     }

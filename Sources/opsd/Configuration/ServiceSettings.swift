@@ -6,7 +6,7 @@ import StrictYAML
 struct ServiceSettings: Sendable, Equatable {
     enum Program: Sendable, Equatable {
         case builtin(BuiltinService)
-        /// A program and its arguments, started in the configuration's folder.
+        /// A program and its arguments.
         case command([String])
     }
 
@@ -18,6 +18,14 @@ struct ServiceSettings: Sendable, Equatable {
     var before: [String] = []
     /// Added to the supervisor's own environment. Secret, because tokens are passed this way.
     var environment: [String: Secret] = [:]
+    /// Nil: the configuration's folder.
+    var workingDirectory: String?
+    /// So long do the services after this one wait until it is ready; then they start all the same.
+    var readyTimeout = Duration.seconds(30)
+    /// How often the service is looked at for being hung.
+    var watchdog = Duration.seconds(5)
+    var limits = ServiceLimits()
+    var log = ServiceLogSettings()
     var restart = RestartSettings()
     var checks: [ServiceCheck] = []
     var stop = StopSettings()
@@ -26,11 +34,30 @@ struct ServiceSettings: Sendable, Equatable {
         ServiceSettings(name: "core", program: .builtin(.core)),
         ServiceSettings(name: "broker", program: .builtin(.paperBroker), before: ["core"]),
     ]
+
+    var builtin: BuiltinService? {
+        if case .builtin(let builtin) = program { return builtin }
+        return nil
+    }
 }
 
 enum BuiltinService: String, Sendable, CaseIterable {
     case core
     case paperBroker = "paper-broker"
+}
+
+/// Nil: no limit.
+struct ServiceLimits: Sendable, Equatable {
+    /// Bytes in memory, of the service and what it has started.
+    var memory: Int?
+    var openFiles: Int?
+}
+
+struct ServiceLogSettings: Sendable, Equatable {
+    /// Bytes.
+    var rotateAt = 64_000_000
+    /// So many older files are kept.
+    var keep = 5
 }
 
 enum RestartPolicy: String, Sendable, CaseIterable {
@@ -61,6 +88,10 @@ struct ServiceCheck: Sendable, Equatable {
     var timeout = Duration.seconds(1)
     /// So many failures in a row make the service unhealthy.
     var threshold = 3
+    /// So many successes in a row make it well again.
+    var successThreshold = 1
+    /// An answer that takes so long is degraded; nil: none is.
+    var degradedFrom: Duration?
 }
 
 enum StopSignal: String, Sendable, CaseIterable {

@@ -69,26 +69,16 @@ struct QuoteReplay: Sendable {
     private let steps: [[PaperQuote]]
     private var index = 0
 
-    init(csv: String) throws(PaperBrokerError) {
+    init(csv: String) throws(QuoteFileError) {
         var steps: [[PaperQuote]] = []
-        let lines = csv.split(whereSeparator: \.isNewline)
-        guard lines.first == "symbol,timestamp,bid_price,ask_price,last_price,volume" else {
-            throw PaperBrokerError(
-                description: "the quotes file does not begin with "
-                    + "symbol,timestamp,bid_price,ask_price,last_price,volume")
+        let lines = csv.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        guard let head = lines.first, head == QuoteFile.head else {
+            throw QuoteFileError(
+                problem: "line 1 is not the heading", remedy: "begin it with \(QuoteFile.head)")
         }
-        for (number, line) in lines.enumerated().dropFirst() {
-            let cells = line.split(separator: ",", omittingEmptySubsequences: false)
-            guard cells.count == 6, let time = Timestamp(cells[1]),
-                let bid = ExactDecimal(cells[2]), let ask = ExactDecimal(cells[3]),
-                let last = ExactDecimal(cells[4]), let volume = Int(cells[5]), bid.isPositive,
-                bid <= ask, ask <= OrderRules.priceMax, bid.scale <= 9, ask.scale <= 9
-            else {
-                throw PaperBrokerError(description: "line \(number + 1) of the quotes file")
-            }
-            let quote = PaperQuote(
-                symbol: String(cells[0]), bidPrice: bid, askPrice: ask, lastPrice: last,
-                volume: volume, time: time)
+        for (index, line) in lines.enumerated().dropFirst() where !line.isEmpty {
+            let quote = try QuoteFile.quote(line, number: index + 1)
+            let time = quote.time
             if let previous = steps.last?.last, previous.time == time {
                 steps[steps.count - 1].append(quote)
             } else {

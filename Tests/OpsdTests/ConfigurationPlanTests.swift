@@ -1,0 +1,203 @@
+import Foundation
+import Ledger
+import StrictYAML
+import TestSupport
+import Testing
+import Trading
+
+@testable import opsd
+
+@Suite struct ConfigurationPlanTests {
+    private let folder: ConfigurationFolder
+
+    init() throws {
+        folder = try ConfigurationFolder()
+    }
+
+    private static let base = """
+        node: desk-1
+        services:
+          core: {builtin: core}
+          broker: {builtin: paper-broker, before: [core]}
+          bot: {command: [bot], environment: {TOKEN: first-secret}, checks: [{tcp: "127.0.0.1:1"}]}
+        health: [{name: disk, path: /, free_below: 10%}]
+        """
+
+    /// The changes that replacing one text by another in the base makes.
+    private func changes(_ old: String, _ new: String) throws -> [String] {
+        let running = try folder.load(Self.base)
+        #expect(Self.base.contains(old))
+        switch try folder.reload(running, Self.base.replacing(old, with: new)) {
+        case .changed(let plan):
+            return plan.changes.map { "\($0)".replacing(folder.directory.path, with: "") }
+        case .unchanged: return []
+        case .refused(let error):
+            Issue.record("refused: \(error)")
+            return []
+        }
+    }
+
+    struct Example: Sendable, CustomTestStringConvertible {
+        let old: String
+        let new: String
+        let change: String
+        init(_ old: String, _ new: String, _ change: String) {
+            self.old = old
+            self.new = new
+            self.change = change
+        }
+        var testDescription: String { new }
+    }
+
+    static let live = [
+        Example(
+            "free_below: 10%", "free_below: 20%",
+            "health[disk].free_below: 10% → 20%; takes effect now"),
+        Example(
+            "[{name: disk", "[{name: x, tcp: \"a:1\"}, {name: disk",
+            "health[x]: added: tcp a:1; takes effect now"),
+        Example(
+            "health: [{name: disk, path: /, free_below: 10%}]", "",
+            "health[disk]: removed: path /; takes effect now"),
+        Example(
+            "{command: [bot],", "{command: [bot, x],",
+            "services.bot.command: bot → bot with 1 argument; service bot is restarted"),
+        Example(
+            "first-secret", "second-secret",
+            "services.bot.environment.TOKEN: *** → ***; service bot is restarted"),
+        Example(
+            "{command: [bot],", "{command: [bot], limits: {memory: 1GB},",
+            "services.bot.limits.memory: none → 1GB; service bot is restarted"),
+        Example(
+            "{command: [bot],", "{command: [bot], log: {keep: 9},",
+            "services.bot.log.keep: 5 → 9; takes effect now"),
+        Example(
+            "{command: [bot],", "{command: [bot], restart: {backoff: 1s},",
+            "services.bot.restart.backoff: 500ms → 1s; takes effect now"),
+        Example(
+            "{command: [bot],", "{command: [bot], stop: {signal: INT},",
+            "services.bot.stop.signal: TERM → INT; takes effect now"),
+        Example(
+            "{command: [bot],", "{command: [bot], watchdog: 1s, ",
+            "services.bot.watchdog: 5s → 1s; takes effect now"),
+        Example(
+            "  bot: {command: [bot]", "  new: {command: [new]}\n  bot: {command: [bot]",
+            "services.new: added: command new; service new is started"),
+        Example(
+            Self.bot, "", "services.bot: removed: command bot; service bot is stopped"),
+        Example(
+            "node: desk-1",
+            "node: desk-1\noperators: [{name: lin, role: admin}, {name: wu, role: trader}]",
+            "operators[wu]: added: role trader; takes effect now"),
+    ]
+
+    private static let bot =
+        "  bot: {command: [bot], environment: {TOKEN: first-secret}, checks: [{tcp: \"127.0.0.1:1\"}]}\n"
+
+    static let waiting = [
+        Example(
+            "node: desk-1", "node: desk-2",
+            "node: desk-1 → desk-2; not yet in effect: restart the daemon (opsd run)"),
+        Example(
+            "node: desk-1", "node: desk-1\nlisten: {ops: \"127.0.0.1:9999\"}",
+            "listen.ops: 127.0.0.1:9464 → 127.0.0.1:9999; "
+                + "not yet in effect: restart the daemon (opsd run)"),
+        Example(
+            "node: desk-1", "node: desk-1\nlisten: {trading: \"127.0.0.1:9999\"}",
+            "listen.trading: 127.0.0.1:8080 → 127.0.0.1:9999; "
+                + "not yet in effect: run 'opsd service restart core'"),
+        Example(
+            "node: desk-1", "node: desk-1\nengine: {queue: 5}",
+            "engine.queue: 10000 → 5; not yet in effect: run 'opsd service restart core'"),
+        Example(
+            "node: desk-1", "node: desk-1\npaper_broker: {seed: 5}",
+            "paper_broker.seed: 1 → 5; not yet in effect: run 'opsd service restart broker'"),
+        Example(
+            "node: desk-1", "node: desk-1\nsecrets: {jwt: 0123456789abcdef0123456789abcdef}",
+            "secrets.jwt: *** (64 bytes) → *** (32 bytes); "
+                + "not yet in effect: run 'opsd service restart core'"),
+    ]
+
+    @Test(arguments: live + waiting)
+    func aChangeIsNamedWithWhatItTakes(_ example: Example) throws {
+        #expect(try changes(example.old, example.new) == [example.change])
+    }
+
+    @Test func liveChangesAreToldFromWaitingOnes() throws {
+        let running = try folder.load(Self.base)
+        let text = Self.base.replacing("desk-1", with: "desk-2")
+            .replacing("[bot],", with: "[bot, x],").replacing("10%", with: "20%")
+            .replacing(
+                "core: {builtin: core}", with: "core: {builtin: core}\n  new: {command: [new]}")
+        guard case .changed(let plan) = try folder.reload(running, text) else {
+            Issue.record("nothing has changed")
+            return
+        }
+        #expect(plan.waiting.map(\.path) == ["node"])
+        #expect(
+            Set(plan.live.map(\.path)) == [
+                "services.new", "services.bot.command", "health[disk].free_below",
+            ])
+        #expect(plan.restartedServices == ["bot"])
+        #expect(plan.addedServices == ["new"])
+        #expect(plan.removedServices == [])
+        #expect(plan.configuration.node == "desk-1")
+        #expect(plan.configuration.services.map(\.name) == ["core", "new", "broker", "bot"])
+        // What waits is named again the next time, and only that.
+        guard case .changed(let next) = try folder.reload(plan.configuration, text) else {
+            Issue.record("the waiting change was forgotten")
+            return
+        }
+        #expect(next.changes.map(\.path) == ["node"])
+        #expect(
+            try folder.reload(
+                next.configuration,
+                Self.base.replacing("[bot],", with: "[bot, x],")
+                    .replacing("10%", with: "20%")
+                    .replacing(
+                        "core: {builtin: core}",
+                        with: "core: {builtin: core}\n  new: {command: [new]}"))
+                == .unchanged)
+    }
+
+    @Test func aChangedAccountIsNamedAndItsSecretsAreNot() throws {
+        let file = folder.path("data/accounts/trading_accounts.yaml")
+        let running = try folder.load(Self.base)
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let secret = try #require(running.accounts["TRADE_002"]).credentials.secretKey.reveal()
+        try text.replacing(secret, with: "another-secret")
+            .replacing("priority: \"high\"", with: "priority: \"low\"")
+            .write(toFile: file, atomically: true, encoding: .utf8)
+        let reload = try folder.reload(running, Self.base)
+        #expect(
+            reload.lines == [
+                "accounts[TRADE_001].priority: high → low; not yet in effect: "
+                    + "run 'opsd service restart core' and 'opsd service restart broker'",
+                "accounts[TRADE_002].secret_key: *** → ***; not yet in effect: "
+                    + "run 'opsd service restart core' and 'opsd service restart broker'",
+            ])
+    }
+
+    @Test func aBrokenFileChangesNothing() throws {
+        let running = try folder.load(Self.base)
+        let reload = try folder.reload(running, Self.base + "\nnonsense: 1\n")
+        guard case .refused(let error) = reload else {
+            Issue.record("taken")
+            return
+        }
+        #expect("\(error)".contains("unknown key 'nonsense'"))
+        #expect(reload.lines.first == "the configuration is refused and nothing changes:")
+        try FileManager.default.removeItem(atPath: folder.path("opsd.yaml"))
+        let gone = ConfigurationReload.compare(
+            running, environment: { _ in nil }, loginName: "lin")
+        #expect(gone.lines.last?.contains("No such file or directory") == true)
+    }
+
+    @Test func theSameFileChangesNothing() async throws {
+        let running = try folder.load(Self.base)
+        #expect(try folder.reload(running, Self.base + "\n# a comment\n") == .unchanged)
+        #expect(
+            await ConfigurationReload.read(
+                running: running, environment: { _ in nil }, loginName: "lin") == .unchanged)
+    }
+}
