@@ -71,18 +71,3 @@ struct OperationsAPI: Sendable {
         return try? answer.data(StatusReport.Core.self)
     }
 }
-
-extension ServiceState {
-    /// One word for a listing.
-    var word: String {
-        switch self {
-        case .waiting: "waiting"
-        case .starting: "starting"
-        case .running: "running"
-        case .backingOff: "backing-off"
-        case .stopping: "stopping"
-        case .stopped: "stopped"
-        case .failed: "failed"
-        }
-    }
-}

@@ -16,6 +16,7 @@ struct CoreProcess {
     let configuration: Configuration
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
         let registry = MetricsRegistry(descriptions: CoreMetrics.descriptions)
         MetricsSystem.bootstrap(registry)
         let assembly = try CoreAssembly(configuration)

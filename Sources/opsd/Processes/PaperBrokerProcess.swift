@@ -13,6 +13,7 @@ struct PaperBrokerProcess {
     let configuration: Configuration
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
         let registry = MetricsRegistry()
         MetricsSystem.bootstrap(registry)
         registry.addCollector(ProcessMetrics(service: "paper-broker").collect)
