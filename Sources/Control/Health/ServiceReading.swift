@@ -7,6 +7,8 @@ public struct ServiceReading: Sendable, Equatable {
     public let pid: Int32?
     public let since: Timestamp
     public let lastExit: String?
+    /// Ends in a row, none of them after a stable run.
+    public let quickExits: Int
     /// Why it should get no traffic although it runs; nil when it may.
     public let notReady: String?
     /// Its policy leaves it alone after it ended with success: it does one thing and goes.
@@ -20,7 +22,9 @@ public struct ServiceReading: Sendable, Equatable {
         pid = status.pid
         since = status.since
         lastExit = status.lastExit
-        self.notReady = notReady
+        quickExits = status.quickExits
+        self.notReady =
+            notReady ?? (status.isAnswering ? nil : "it hangs: its watchdog hears nothing")
         mayEnd = policy != .always
     }
 
@@ -52,5 +56,8 @@ public struct ServiceReading: Sendable, Equatable {
         return .success(isDone ? "\(name) has done its work" : "\(name) runs and is ready")
     }
 
-    private var lastEnd: String { lastExit.map { "; last end: \($0)" } ?? "" }
+    private var lastEnd: String {
+        let row = quickExits > 1 ? " (\(quickExits) times in a row)" : ""
+        return lastExit.map { "; last end: \($0)\(row)" } ?? ""
+    }
 }

@@ -85,18 +85,3 @@ extension HealthProbe {
         return parts.string ?? "the check's URL"
     }
 }
-
-extension ServiceState {
-    /// One word for a listing.
-    var word: String {
-        switch self {
-        case .waiting: "waiting"
-        case .starting: "starting"
-        case .running: "running"
-        case .backingOff: "backing-off"
-        case .stopping: "stopping"
-        case .stopped: "stopped"
-        case .failed: "failed"
-        }
-    }
-}

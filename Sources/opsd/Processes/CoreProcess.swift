@@ -15,6 +15,7 @@ struct CoreProcess {
     let configuration: Configuration
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
         let registry = Telemetry.bootstrap(
             process: "core", descriptions: CoreMetrics.descriptions)
         let assembly = try CoreAssembly(configuration)
