@@ -208,7 +208,7 @@ import Testing
             ServiceStatus(
                 name: "s", state: state, pid: nil, restarts: 0, since: HealthStateTests.time(0),
                 lastExit: lastExit, quickExits: quickExits, isAnswering: isAnswering,
-                isAdopted: false), notReady: notReady, policy: policy)
+                isAdopted: false), notReady: notReady, policy: RestartPolicy(mode: policy))
     }
 
     @Test func aServiceThatRunsAndIsReadyIsWell() {
@@ -247,6 +247,20 @@ import Testing
         #expect(
             reading(state, lastExit: "exited with code 3", quickExits: 4).problem?
                 .hasSuffix("exited with code 3 (4 times in a row)") == true)
+    }
+
+    @Test func aServiceThatKeepsEndingIsNamedUntilItHasRunForLongEnough() {
+        let running = ServiceState.running(pid: 1, since: HealthStateTests.time(0))
+        let end = "killed by signal 9 (SIGKILL)"
+        let loop = reading(running, lastExit: end, quickExits: 3)
+        #expect(loop.problem == nil, "it may have traffic")
+        #expect(
+            loop.instability(at: HealthStateTests.time(59))
+                == "keeps ending; last end: killed by signal 9 (SIGKILL) (3 times in a row)")
+        #expect(loop.instability(at: HealthStateTests.time(60)) == nil)
+        let once = reading(running, lastExit: end, quickExits: 1)
+        #expect(once.instability(at: HealthStateTests.time(1)) == nil)
+        #expect(reading(.starting, quickExits: 3).instability(at: HealthStateTests.time(1)) == nil)
     }
 
     @Test func aServiceThatHangsIsNotReady() {

@@ -13,9 +13,10 @@ public struct ServiceReading: Sendable, Equatable {
     public let notReady: String?
     /// Its policy leaves it alone after it ended with success: it does one thing and goes.
     public let mayEnd: Bool
+    private let resetAfter: Duration
 
     public init(
-        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy.Mode
+        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy
     ) {
         name = status.name
         state = status.state
@@ -25,7 +26,8 @@ public struct ServiceReading: Sendable, Equatable {
         quickExits = status.quickExits
         self.notReady =
             notReady ?? (status.isAnswering ? nil : "it hangs: its watchdog hears nothing")
-        mayEnd = policy != .always
+        mayEnd = policy.mode != .always
+        resetAfter = policy.resetAfter
     }
 
     public var isRunning: Bool {
@@ -49,6 +51,15 @@ public struct ServiceReading: Sendable, Equatable {
         case .backingOff(let until): return "is backing off until \(until.description)" + lastEnd
         case .failed(let reason): return "has failed: \(reason); nothing starts it again"
         }
+    }
+
+    /// What is wrong with a service that runs and is ready, and yet keeps ending: it has not run for
+    /// as long as its policy takes for stable. It may have traffic all the same.
+    public func instability(at now: Timestamp) -> String? {
+        guard case .running(_, let since) = state, quickExits > 1,
+            Duration.microseconds(now.microseconds - since.microseconds) < resetAfter
+        else { return nil }
+        return "keeps ending" + lastEnd
     }
 
     public var outcome: ProbeOutcome {

@@ -46,7 +46,8 @@ struct StatusAssembly: Sendable {
         StatusReport.Service(
             name: status.name, state: status.state.word, pid: status.pid.map(Int.init),
             restarts: status.restarts, since: status.since.description,
-            last_exit: status.lastExit, not_ready: reading.notReady, problem: reading.problem,
+            last_exit: status.lastExit, not_ready: reading.notReady,
+            problem: reading.problem ?? reading.instability(at: .now()),
             after: after[status.name] ?? [])
     }
 
