@@ -76,7 +76,7 @@ let package = Package(
             swiftSettings: house),
         .target(
             name: "Control",
-            dependencies: ["Ledger", "CProcess", coreMetrics],
+            dependencies: ["Ledger", "CProcess", coreMetrics, grdb],
             swiftSettings: house),
 
         // Stores and brokers: one target each.

@@ -15,7 +15,7 @@ struct Opsd: AsyncParsableCommand {
         version: BuildInformation.version,
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, CoreCommand.self,
-            PaperBrokerCommand.self, AccountCommand.self, OrderCommand.self,
+            PaperBrokerCommand.self, AccountCommand.self, OrderCommand.self, ServiceCommand.self,
             JournalCommand.self, TokenCommand.self, SecretCommand.self,
         ])
 

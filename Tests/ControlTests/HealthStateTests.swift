@@ -202,12 +202,13 @@ import Testing
 @Suite struct ServiceReadingTests {
     private func reading(
         _ state: ServiceState, _ policy: RestartPolicy.Mode = .always, lastExit: String? = nil,
-        notReady: String? = nil
+        notReady: String? = nil, quickExits: Int = 0, isAnswering: Bool = true
     ) -> ServiceReading {
         ServiceReading(
             ServiceStatus(
                 name: "s", state: state, pid: nil, restarts: 0, since: HealthStateTests.time(0),
-                lastExit: lastExit), notReady: notReady, policy: policy)
+                lastExit: lastExit, quickExits: quickExits, isAnswering: isAnswering,
+                isAdopted: false), notReady: notReady, policy: RestartPolicy(mode: policy))
     }
 
     @Test func aServiceThatRunsAndIsReadyIsWell() {
@@ -243,5 +244,29 @@ import Testing
         #expect(
             reading(state, lastExit: "exited with code 3").problem
                 == "is backing off until 1970-01-01T00:01:00Z; last end: exited with code 3")
+        #expect(
+            reading(state, lastExit: "exited with code 3", quickExits: 4).problem?
+                .hasSuffix("exited with code 3 (4 times in a row)") == true)
+    }
+
+    @Test func aServiceThatKeepsEndingIsNamedUntilItHasRunForLongEnough() {
+        let running = ServiceState.running(pid: 1, since: HealthStateTests.time(0))
+        let end = "killed by signal 9 (SIGKILL)"
+        let loop = reading(running, lastExit: end, quickExits: 3)
+        #expect(loop.problem == nil, "it may have traffic")
+        #expect(
+            loop.instability(at: HealthStateTests.time(59))
+                == "keeps ending; last end: killed by signal 9 (SIGKILL) (3 times in a row)")
+        #expect(loop.instability(at: HealthStateTests.time(60)) == nil)
+        let once = reading(running, lastExit: end, quickExits: 1)
+        #expect(once.instability(at: HealthStateTests.time(1)) == nil)
+        #expect(reading(.starting, quickExits: 3).instability(at: HealthStateTests.time(1)) == nil)
+    }
+
+    @Test func aServiceThatHangsIsNotReady() {
+        let running = ServiceState.running(pid: 1, since: HealthStateTests.time(0))
+        #expect(
+            reading(running, isAnswering: false).problem
+                == "is not ready: it hangs: its watchdog hears nothing")
     }
 }

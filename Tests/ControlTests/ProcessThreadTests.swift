@@ -19,7 +19,9 @@ import Testing
         let child = try #require(
             Int32(try shop.text("child").trimmingCharacters(in: .whitespacesAndNewlines)))
         let thread = try ProcessThread()
-        let adopted = try await thread.adopt(child).get()
+        let stat = try #require(ProcessStat.read(String(child)))
+        let identity = ProcessIdentity(pid: child, startTicks: stat.startTicks)
+        let adopted = try await thread.adopt(identity).get()
         async let exit = thread.exit(of: adopted)
         kill(child, SIGKILL)
         #expect(await exit == .unknown)
@@ -29,7 +31,13 @@ import Testing
     @Test func aProcessThatIsGoneCannotBeAdopted() async throws {
         let thread = try ProcessThread()
         // Above the kernel's largest process id.
-        await #expect(throws: ProcessError.self) { try await thread.adopt(1 << 23).get() }
+        await #expect(throws: ProcessError.self) {
+            try await thread.adopt(ProcessIdentity(pid: 1 << 23, startTicks: 1)).get()
+        }
+        // Its id means another process by now.
+        await #expect(throws: ProcessError.self) {
+            try await thread.adopt(ProcessIdentity(pid: getpid(), startTicks: 1)).get()
+        }
     }
 
     @Test func aCommandsNameWithBlanksAndParenthesesIsNoRiddle() {
@@ -38,6 +46,7 @@ import Testing
         #expect(stat?.state == "S")
         #expect(stat?.parent == 1)
         #expect(stat?.group == 42)
+        #expect(stat?.session == 42)
         #expect(stat?.cpuTicks == 33)
         #expect(stat?.startTicks == 333)
         #expect(stat?.residentPages == 44)

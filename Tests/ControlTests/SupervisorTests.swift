@@ -43,9 +43,10 @@ struct Workshop {
         let directory = directory
         return try Supervisor(
             services: services,
-            readiness: { name in
+            ask: { name, _ in
                 !readyByFile
                     || FileManager.default.fileExists(atPath: directory.path("\(name).ready"))
+                    ? .hasNoSocket : .silent
             },
             metrics: registry, onEvent: { [log] in log.record($0) })
     }

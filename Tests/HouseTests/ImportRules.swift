@@ -67,7 +67,7 @@ extension Repository {
     func importsOfKeptLibraries() -> [Finding] {
         let keepers: [String: Set<String>] = [
             "Yams": ["StrictYAML"],
-            "GRDB": ["Ledger", "SQLiteStore", "PaperBroker"],
+            "GRDB": ["Control", "Ledger", "SQLiteStore", "PaperBroker"],
             "GRDBSQLite": ["SQLiteStore"],
         ]
         return sources.flatMap { file in

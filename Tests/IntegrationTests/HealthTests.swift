@@ -102,6 +102,35 @@ extension RealProcesses {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func aCheckThatIsAddedAndTakenAwayIsLive() async throws {
+            try await Desk.run { desk in
+                let old = try String(contentsOfFile: desk.configurationFile, encoding: .utf8)
+                let daemon = try #require(desk.daemonPID)
+                let missing = desk.directory.path("missing")
+                try
+                    (old + "health: [{name: beat, file: '\(missing)', stale_after: 1h, "
+                    + "period: 200ms, threshold: 1}]\n")
+                    .write(toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                kill(daemon, SIGHUP)
+                try await eventually("the new check is unhealthy") {
+                    try await check(desk, "beat")?["status"]?.text == "unhealthy"
+                }
+                let status = try await desk.command("status")
+                #expect(status.code == 1, "\(status)")
+                #expect(status.output.contains("check beat is unhealthy"), "\(status)")
+                #expect(status.output.contains("type: ls -l \(missing)"), "\(status)")
+                // A finding about something else turns no traffic away.
+                #expect(try await desk.get("\(desk.opsURL)/readyz").status == 200)
+                try old.write(toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                kill(daemon, SIGHUP)
+                try await eventually("all is well") {
+                    try await desk.command("status").code == 0
+                }
+                #expect(!(try await desk.get("\(desk.opsURL)/metrics").text.contains("\"beat\"")))
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func aCoreThatRunsAndSaysNothingIsNeitherWellNorUp() async throws {
             try await Desk.run { desk in
                 let core = try #require(try await desk.pid(of: "core"))

@@ -54,6 +54,48 @@ import Testing
         withExtendedLifetime(folder) {}
     }
 
+    @Test func theHealthSectionReachesTheChecks() throws {
+        let (old, folder) = try Self.configuration()
+        let text = try String(contentsOfFile: old.path, encoding: .utf8)
+        try
+            (text + """
+
+                health:
+                  - {name: page, http: "http://127.0.0.1:1/x", status: 401, period: 7s, timeout: 2s, threshold: 4,
+                     success_threshold: 2, degraded_from: 100ms, depends_on: [core, disk]}
+                  - {name: disk, path: \(folder.path), free_below: 2.5%}
+                  - {name: room, path: \(folder.path), free_below: 5MB}
+                  - {name: heartbeat, file: \(folder.path)/beat, stale_after: 1h}
+                  - {name: other, pid_file: \(folder.path)/pid}
+                  - {name: port, tcp: "[::1]:5"}
+                  - {name: tool, command: [check, it]}
+                  - {name: broker-runs, service: broker}
+
+                """).write(toFile: old.path, atomically: true, encoding: .utf8)
+        let checks = HealthAssembly.checks(try Configuration.load(old.path))
+        func check(_ name: String) throws -> HealthCheck {
+            try #require(checks.first { $0.name == name })
+        }
+        #expect(
+            try check("page")
+                == HealthCheck(
+                    name: "page", probe: .http(url: "http://127.0.0.1:1/x", status: 401),
+                    period: .seconds(7), timeout: .seconds(2),
+                    rules: HealthRules(
+                        threshold: 4, successThreshold: 2, degradedFrom: .milliseconds(100)),
+                    dependsOn: ["core", "disk"]))
+        // The first of a name stays: this one stands in place of the built-in one.
+        #expect(try check("disk").probe == .disk(path: folder.path, freeBelow: .share(0.025)))
+        #expect(try check("room").probe == .disk(path: folder.path, freeBelow: .bytes(5_000_000)))
+        #expect(
+            try check("heartbeat").probe
+                == .fileAge(path: "\(folder.path)/beat", staleAfter: .seconds(3_600)))
+        #expect(try check("other").probe == .process(pidFile: "\(folder.path)/pid"))
+        #expect(try check("port").probe == .tcp(host: "::1", port: 5))
+        #expect(try check("tool").probe == .command(["check", "it"]))
+        #expect(try check("broker-runs").probe == .service("broker"))
+    }
+
     @Test func aStatusIsJudgedByTheWantedOne() {
         #expect(HTTPProbe.judge(200, wanted: nil) == .success("status 200"))
         #expect(HTTPProbe.judge(299, wanted: nil) == .success("status 299"))

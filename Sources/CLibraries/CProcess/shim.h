@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <linux/falloc.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -26,6 +28,30 @@ extern int posix_spawn_file_actions_addclosefrom_np(
 // A descriptor that becomes readable when the process ends; -1 and errno. Close-on-exec by itself.
 static inline int opsd_pidfd_open(pid_t pid) {
     return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+// A signal to the very process that the descriptor means, even when its id has been given away.
+static inline int opsd_pidfd_send_signal(int descriptor, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, descriptor, signal, (void *)0, 0);
+}
+
+// Sets how many descriptors another process may have open. Returns 0, or -1 and errno.
+static inline int opsd_limit_open_files(pid_t pid, unsigned long long count) {
+    // As the kernel lays it out: two times 64 bits.
+    struct { unsigned long long current, maximum; } limit = {count, count};
+    return (int)syscall(SYS_prlimit64, pid, RLIMIT_NOFILE, &limit, (void *)0);
+}
+
+// No core dump of this process, nor of those that it starts: memory holds secrets.
+static inline int opsd_forbid_core_dumps(void) {
+    struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none);
+}
+
+// Takes the first bytes out of a file; what lies behind moves to the front. The length must be whole
+// blocks and less than the file. Returns 0, or -1 and errno: not every file system can.
+static inline int opsd_collapse(int descriptor, long long length) {
+    return (int)syscall(SYS_fallocate, descriptor, FALLOC_FL_COLLAPSE_RANGE, 0LL, length);
 }
 
 // A counter that wakes a thread in poll(2).

@@ -7,21 +7,27 @@ public struct ServiceReading: Sendable, Equatable {
     public let pid: Int32?
     public let since: Timestamp
     public let lastExit: String?
+    /// Ends in a row, none of them after a stable run.
+    public let quickExits: Int
     /// Why it should get no traffic although it runs; nil when it may.
     public let notReady: String?
     /// Its policy leaves it alone after it ended with success: it does one thing and goes.
     public let mayEnd: Bool
+    private let resetAfter: Duration
 
     public init(
-        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy.Mode
+        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy
     ) {
         name = status.name
         state = status.state
         pid = status.pid
         since = status.since
         lastExit = status.lastExit
-        self.notReady = notReady
-        mayEnd = policy != .always
+        quickExits = status.quickExits
+        self.notReady =
+            notReady ?? (status.isAnswering ? nil : "it hangs: its watchdog hears nothing")
+        mayEnd = policy.mode != .always
+        resetAfter = policy.resetAfter
     }
 
     public var isRunning: Bool {
@@ -47,10 +53,22 @@ public struct ServiceReading: Sendable, Equatable {
         }
     }
 
+    /// What is wrong with a service that runs and is ready, and yet keeps ending: it has not run for
+    /// as long as its policy takes for stable. It may have traffic all the same.
+    public func instability(at now: Timestamp) -> String? {
+        guard case .running(_, let since) = state, quickExits > 1,
+            Duration.microseconds(now.microseconds - since.microseconds) < resetAfter
+        else { return nil }
+        return "keeps ending" + lastEnd
+    }
+
     public var outcome: ProbeOutcome {
         if let problem { return .failure("\(name) \(problem)") }
         return .success(isDone ? "\(name) has done its work" : "\(name) runs and is ready")
     }
 
-    private var lastEnd: String { lastExit.map { "; last end: \($0)" } ?? "" }
+    private var lastEnd: String {
+        let row = quickExits > 1 ? " (\(quickExits) times in a row)" : ""
+        return lastExit.map { "; last end: \($0)\(row)" } ?? ""
+    }
 }

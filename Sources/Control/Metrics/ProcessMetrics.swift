@@ -61,6 +61,7 @@ struct ProcessStat: Equatable, Sendable {
     let state: Character
     let parent: Int32
     let group: Int32
+    let session: Int32
     let cpuTicks: UInt64
     let startTicks: UInt64
     let residentPages: UInt64
@@ -71,13 +72,14 @@ struct ProcessStat: Equatable, Sendable {
         guard let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
         guard fields.count > 21, let state = fields[0].first, let parent = Int32(fields[1]),
-            let group = Int32(fields[2]), let user = UInt64(fields[11]),
+            let group = Int32(fields[2]), let session = Int32(fields[3]), let user = UInt64(fields[11]),
             let system = UInt64(fields[12]), let start = UInt64(fields[19]),
             let resident = UInt64(fields[21])
         else { return nil }
         self.state = state
         self.parent = parent
         self.group = group
+        self.session = session
         cpuTicks = user + system
         startTicks = start
         residentPages = resident

@@ -13,10 +13,14 @@ internal import Foundation
 internal import Glibc
 internal import Synchronization
 
-/// A process that is watched: its id, and the descriptor that becomes readable when it ends.
+/// A process that is watched: which, and the descriptor that becomes readable when it ends.
 struct WatchedProcess: Sendable, Equatable {
-    let pid: pid_t
+    let identity: ProcessIdentity
+    /// False for one that another supervisor has started: somebody else reaps it.
+    let isChild: Bool
     fileprivate let descriptor: Int32
+
+    var pid: pid_t { identity.pid }
 }
 
 final class ProcessThread: Sendable {
@@ -35,12 +39,15 @@ final class ProcessThread: Sendable {
         loop.end()
     }
 
-    func start(_ service: ServiceSpecification) async -> Result<WatchedProcess, ProcessError> {
+    /// - Parameter tags: variables that are added to the service's own.
+    func start(
+        _ service: ServiceSpecification, tags: [String: String] = [:]
+    ) async -> Result<WatchedProcess, ProcessError> {
         await perform {
             do throws(ProcessError) {
-                let pid = try Spawn.start(service)
+                let pid = try Spawn.start(service, tags: tags)
                 do throws(ProcessError) {
-                    return .success(try Self.watched(pid))
+                    return .success(try Self.watched(pid, isChild: true))
                 } catch {
                     // Unwatched it would be lost, so it must not be.
                     kill(-pid, SIGKILL)
@@ -53,15 +60,49 @@ final class ProcessThread: Sendable {
         }
     }
 
-    /// Watches a process that something else started.
-    func adopt(_ pid: pid_t) async -> Result<WatchedProcess, ProcessError> {
+    /// Watches a process that something else started; refused when its id means another one by now.
+    func adopt(_ identity: ProcessIdentity) async -> Result<WatchedProcess, ProcessError> {
         await perform {
             do throws(ProcessError) {
-                return .success(try Self.watched(pid))
+                let watched = try Self.watched(identity.pid, isChild: false)
+                guard watched.identity == identity else {
+                    close(watched.descriptor)
+                    throw ProcessError("process \(identity.pid) is another one by now")
+                }
+                return .success(watched)
             } catch {
                 return .failure(error)
             }
         }
+    }
+
+    /// Sets how many descriptors the process may have; nil when that worked.
+    func limitOpenFiles(of process: WatchedProcess, to count: Int) async -> ProcessError? {
+        await perform {
+            guard opsd_limit_open_files(process.pid, UInt64(max(0, count))) != 0 else { return nil }
+            return ProcessError(
+                "cannot limit process \(process.pid) to \(count) open files", code: errno)
+        }
+    }
+
+    /// To the process and all of its session. Done in the order of the calls, before a later `reap`.
+    func signal(_ process: WatchedProcess, _ number: Int32) {
+        loop.add { ProcessGroup.signal(process, number) }
+    }
+
+    /// Whether the process is stopped, by a signal or a debugger.
+    func isStopped(_ process: WatchedProcess) async -> Bool {
+        await perform { ProcessTable.stat(process.pid)?.isStopped == true }
+    }
+
+    func residentBytes(ofSessions sessions: Set<pid_t>) async -> [pid_t: Int] {
+        await perform { ProcessTable.residentBytes(ofSessions: sessions) }
+    }
+
+    func services(
+        of dataDirectory: String, recorded: [ProcessIdentity: ServiceName]
+    ) async -> [FoundProcess] {
+        await perform { ProcessTable.services(of: dataDirectory, recorded: recorded) }
     }
 
     /// Returns when the process has ended. To be called once a process. A child is not reaped yet.
@@ -75,21 +116,13 @@ final class ProcessThread: Sendable {
     }
 
     func reap(_ process: WatchedProcess) async {
+        guard process.isChild else { return }
         await perform { _ = opsd_reap(process.pid) }
     }
 
-    /// Whether a process of that group other than its dead leader is alive. The leader's zombie
-    /// keeps the group in being, so kill(2) with signal 0 would always say yes.
-    func groupHasSurvivors(_ group: pid_t) async -> Bool {
-        await perform {
-            let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-            return names.contains { name in
-                guard let pid = pid_t(name), pid != group, let stat = ProcessStat.read(name) else {
-                    return false
-                }
-                return stat.group == group && stat.state != "Z" && stat.state != "X"
-            }
-        }
+    /// Whether a process of the session is alive.
+    func hasSurvivors(_ process: WatchedProcess) async -> Bool {
+        await perform { !ProcessGroup.survivors(of: process).isEmpty }
     }
 
     private func perform<Value: Sendable>(
@@ -100,12 +133,20 @@ final class ProcessThread: Sendable {
         }
     }
 
-    private static func watched(_ pid: pid_t) throws(ProcessError) -> WatchedProcess {
+    private static func watched(
+        _ pid: pid_t, isChild: Bool
+    ) throws(ProcessError) -> WatchedProcess {
         let descriptor = opsd_pidfd_open(pid)
         guard descriptor >= 0 else {
             throw ProcessError("cannot watch process \(pid)", code: errno)
         }
-        return WatchedProcess(pid: pid, descriptor: descriptor)
+        guard let stat = ProcessTable.stat(pid) else {
+            close(descriptor)
+            throw ProcessError("cannot read /proc/\(pid)/stat")
+        }
+        return WatchedProcess(
+            identity: ProcessIdentity(pid: pid, startTicks: stat.startTicks), isChild: isChild,
+            descriptor: descriptor)
     }
 
     private static func peekExit(_ pid: pid_t) -> ProcessExit {

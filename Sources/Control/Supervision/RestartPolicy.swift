@@ -8,6 +8,8 @@ public enum ProcessExit: Sendable, Equatable, CustomStringConvertible {
     case notStarted(String)
     /// It is gone, and the kernel tells its status to its parent only: an adopted process.
     case unknown
+    /// The supervisor ended it, because something was wrong with it.
+    case forced(because: String)
 
     public var isSuccess: Bool { self == .exited(code: 0) }
 
@@ -17,6 +19,7 @@ public enum ProcessExit: Sendable, Equatable, CustomStringConvertible {
         case .signalled(let signal): "killed by \(Self.name(ofSignal: signal))"
         case .notStarted(let reason): "not started: \(reason)"
         case .unknown: "ended, its status is not known"
+        case .forced(let reason): "ended by the supervisor: \(reason)"
         }
     }
 

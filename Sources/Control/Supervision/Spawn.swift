@@ -18,9 +18,13 @@ struct ProcessError: Error, Equatable, CustomStringConvertible {
 
 /// Makes a service's process: its own session, no descriptor but the first three, no shell.
 enum Spawn {
-    static func start(_ service: ServiceSpecification) throws(ProcessError) -> pid_t {
+    static func start(
+        _ service: ServiceSpecification, tags: [String: String]
+    ) throws(ProcessError) -> pid_t {
         let environment = ProcessInfo.processInfo.environment
+            .filter { !ProcessTag.ofTheSupervisorAlone.contains($0.key) }
             .merging(service.environment, uniquingKeysWith: { $1 })
+            .merging(tags, uniquingKeysWith: { $1 })
             .map { "\($0.key)=\($0.value)" }.sorted()
         let arguments = [service.executable] + service.arguments
         guard !(arguments + environment).contains(where: { $0.utf8.contains(0) }) else {

@@ -76,7 +76,8 @@ extension HealthAssembly {
                 name: builtInName(ofService: service.name), probe: .service(service.name),
                 period: .seconds(5))
         }
-        return builtIn + own + [dataDisk(configuration)]
+        // Of two checks of one name the first stays: a `disk` of the configuration replaces ours.
+        return builtIn + own + configuration.health.map(\.ofControl) + [dataDisk(configuration)]
     }
 
     /// A colon is in no name of the configuration, so this is never one of its checks.
@@ -92,7 +93,9 @@ extension HealthAssembly {
             return HealthCheck(
                 name: "\(service.name)/\(probe.kind)" + (number == 1 ? "" : "-\(number)"),
                 probe: probe, period: check.period, timeout: check.timeout,
-                rules: HealthRules(threshold: check.threshold), service: service.name)
+                rules: HealthRules(
+                    threshold: check.threshold, successThreshold: check.successThreshold,
+                    degradedFrom: check.degradedFrom), service: service.name)
         }
     }
 
@@ -111,6 +114,39 @@ extension ServiceCheck.Probe {
         case .http(let url): .http(url: url.absoluteString, status: nil)
         case .tcp(let address): .tcp(host: address.host, port: address.port)
         case .command(let words): .command(words)
+        }
+    }
+}
+
+extension HealthCheckSettings {
+    var ofControl: HealthCheck {
+        HealthCheck(
+            name: name, probe: probe.ofControl, period: period, timeout: timeout,
+            rules: HealthRules(
+                threshold: threshold, successThreshold: successThreshold,
+                degradedFrom: degradedFrom), dependsOn: dependsOn)
+    }
+}
+
+extension HealthCheckSettings.Probe {
+    var ofControl: HealthProbe {
+        switch self {
+        case .http(let url, let status): .http(url: url.absoluteString, status: status)
+        case .tcp(let address): .tcp(host: address.host, port: address.port)
+        case .command(let words): .command(words)
+        case .disk(let path, let margin): .disk(path: path, freeBelow: margin.ofControl)
+        case .fileAge(let path, let limit): .fileAge(path: path, staleAfter: limit)
+        case .process(let file): .process(pidFile: file)
+        case .service(let name): .service(name)
+        }
+    }
+}
+
+extension Margin {
+    var ofControl: DiskMargin {
+        switch self {
+        case .percent(let percent): .share((Double(percent.description) ?? 0) / 100)
+        case .bytes(let bytes): .bytes(Int64(bytes))
         }
     }
 }

@@ -49,6 +49,7 @@ struct ServiceReadings: Sendable {
         if case .running = status.state { notReady = await reasonNotReady(status.name) }
         let settings = current.value.services.first { $0.name == status.name }
         return ServiceReading(
-            status, notReady: notReady, policy: settings?.restart.policyOfControl.mode ?? .always)
+            status, notReady: notReady,
+            policy: settings?.restart.policyOfControl ?? Control.RestartPolicy())
     }
 }

@@ -46,7 +46,8 @@ struct StatusAssembly: Sendable {
         StatusReport.Service(
             name: status.name, state: status.state.word, pid: status.pid.map(Int.init),
             restarts: status.restarts, since: status.since.description,
-            last_exit: status.lastExit, not_ready: reading.notReady, problem: reading.problem,
+            last_exit: status.lastExit, not_ready: reading.notReady,
+            problem: reading.problem ?? reading.instability(at: .now()),
             after: after[status.name] ?? [])
     }
 
@@ -83,20 +84,5 @@ extension HealthProbe {
         guard var parts = URLComponents(string: url) else { return "the check's URL" }
         (parts.user, parts.password, parts.query, parts.fragment) = (nil, nil, nil, nil)
         return parts.string ?? "the check's URL"
-    }
-}
-
-extension ServiceState {
-    /// One word for a listing.
-    var word: String {
-        switch self {
-        case .waiting: "waiting"
-        case .starting: "starting"
-        case .running: "running"
-        case .backingOff: "backing-off"
-        case .stopping: "stopping"
-        case .stopped: "stopped"
-        case .failed: "failed"
-        }
     }
 }

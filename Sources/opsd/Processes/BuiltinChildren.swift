@@ -1,12 +1,29 @@
 import Control
 import CurlClient
 import Foundation
+import Synchronization
 
 /// The built-in services as their supervisor speaks with them, each at its own socket.
-struct BuiltinChildren: Sendable {
-    private let sockets: [ServiceName: ServiceClient]
+final class BuiltinChildren: Sendable {
+    private let curl: CurlClient
+    /// Under a lock: a configuration that is read again may name services anew while others ask. It
+    /// is held for a look-up.
+    private let sockets: Mutex<[ServiceName: ServiceClient]>
 
     init(configuration: Configuration, curl: CurlClient) {
+        self.curl = curl
+        sockets = Mutex(Self.sockets(configuration, curl))
+    }
+
+    /// Takes the names of the services from a configuration that was read again.
+    func update(_ configuration: Configuration) {
+        let updated = Self.sockets(configuration, curl)
+        sockets.withLock { $0 = updated }
+    }
+
+    private static func sockets(
+        _ configuration: Configuration, _ curl: CurlClient
+    ) -> [ServiceName: ServiceClient] {
         let layout = DataLayout(configuration)
         var sockets: [ServiceName: ServiceClient] = [:]
         for service in configuration.services {
@@ -14,18 +31,29 @@ struct BuiltinChildren: Sendable {
             sockets[service.name] = ServiceClient(
                 socketPath: layout.socket(of: builtin.rawValue), curl: curl)
         }
-        self.sockets = sockets
+        return sockets
     }
 
-    var names: [ServiceName] { sockets.keys.sorted() }
+    private subscript(name: ServiceName) -> ServiceClient? { sockets.withLock { $0[name] } }
+
+    var names: [ServiceName] { sockets.withLock { $0.keys.sorted() } }
 
     func isReady(_ name: ServiceName) async -> Bool {
         await reasonNotReady(name) == nil
     }
 
+    /// Which process answers for a service, and whether it is ready.
+    func answer(of name: ServiceName, within limit: Duration) async -> ServiceAnswer {
+        guard let socket = self[name] else { return .hasNoSocket }
+        guard let answer = try? await socket.ask(.get, "/self", timeout: limit),
+            let identity = try? answer.data(ControlServer.Identity.self)
+        else { return .silent }
+        return .says(pid: identity.pid, isReady: identity.ready)
+    }
+
     /// Why a service should get no traffic. A command of the configuration is ready when it runs.
     func reasonNotReady(_ name: ServiceName) async -> String? {
-        guard let socket = sockets[name] else { return nil }
+        guard let socket = self[name] else { return nil }
         do {
             guard let answer = try await socket.ask(.get, "/readyz", timeout: .seconds(1)) else {
                 return "nothing listens at its socket"
@@ -38,8 +66,9 @@ struct BuiltinChildren: Sendable {
 
     /// The metrics of every child that answers; a child that does not is absent.
     func metrics() async -> [[UInt8]] {
-        await withTaskGroup(of: [UInt8]?.self) { group in
-            for socket in sockets.values {
+        let clients = sockets.withLock { Array($0.values) }
+        return await withTaskGroup(of: [UInt8]?.self) { group in
+            for socket in clients {
                 group.addTask {
                     let answer = try? await socket.ask(
                         .get, "/metrics", timeout: .seconds(5))
@@ -54,7 +83,7 @@ struct BuiltinChildren: Sendable {
     }
 
     func ask(_ name: ServiceName, _ path: String) async -> ServiceClient.Answer? {
-        guard let socket = sockets[name] else { return nil }
+        guard let socket = self[name] else { return nil }
         let answer = try? await socket.ask(.get, path, timeout: .seconds(2))
         return answer.flatMap { $0 }
     }

@@ -12,6 +12,14 @@ struct ControlServer {
     /// Why the service should get no traffic; nil when it should.
     typealias Readiness = @Sendable () async -> String?
 
+    /// What `GET /self` says: which process answers, so that a supervisor never takes another one's
+    /// answer for that of the process that it watches.
+    struct Identity: Decodable {
+        let pid: Int32
+        let ready: Bool
+        let reason: String?
+    }
+
     let socketPath: String
     let router: Router<BasicRequestContext>
 
@@ -22,6 +30,16 @@ struct ControlServer {
             Response.metrics(registry.encode(.text), .text)
         }
         router.get("healthz") { _, _ in Envelope.success { $0.value("alive") } }
+        router.get("self") { _, _ in
+            let reason = await readiness()
+            return Envelope.success { json in
+                json.object { json in
+                    json.member("pid", Int(getpid()))
+                    json.member("ready", reason == nil)
+                    json.member("reason", reason)
+                }
+            }
+        }
         router.get("readyz") { _, _ in
             if let reason = await readiness() {
                 return Envelope.failure(.serviceUnavailable, reason)

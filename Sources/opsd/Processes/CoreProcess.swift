@@ -18,6 +18,7 @@ struct CoreProcess {
     private static let lockWait = Duration.seconds(10)
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
         let registry = Telemetry.bootstrap(
             process: "core", descriptions: CoreMetrics.descriptions)
         let assembly = try CoreAssembly(configuration)

@@ -11,6 +11,8 @@ struct DataLayout: Sendable {
 
     var journal: String { root + "/journal" }
     var checkpoint: String { root + "/state.sqlite" }
+    /// What the supervisor must still know after a crash.
+    var controlState: String { root + "/control.sqlite" }
     var paperBroker: String { root + "/paper-broker.sqlite" }
     var accessLog: String { root + "/log/access.log" }
 

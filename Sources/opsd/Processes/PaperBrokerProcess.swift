@@ -12,6 +12,7 @@ struct PaperBrokerProcess {
     let configuration: Configuration
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
         let registry = Telemetry.bootstrap(process: "paper-broker", descriptions: [])
         let layout = DataLayout(configuration)
         try layout.prepare()

@@ -15,6 +15,9 @@ struct SupervisorProcess {
     let configuration: Configuration
 
     func run() async throws {
+        ProcessLimits.forbidCoreDumps()
+        // From here on SIGHUP reads the configuration again, instead of ending the process.
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let layout = DataLayout(configuration)
         try layout.prepare()
         let lock = try layout.hold("supervisor")
@@ -30,16 +33,21 @@ struct SupervisorProcess {
         let children = BuiltinChildren(configuration: configuration, curl: curl)
         let logger = Logger(label: "supervisor")
         let supervisor = try Supervisor(
-            services: specifications(layout), readiness: { await children.isReady($0) },
+            services: ServiceSpecification.all(of: configuration),
+            dataDirectory: ServiceSpecification.realPath(layout.root),
+            state: controlState(layout, logger),
+            ask: { await children.answer(of: $0, within: $1) },
             onEvent: { event in
-                logger.info("\(event.service)", metadata: ["event": "\(event.kind)"])
+                logger.log(
+                    level: event.kind.isTrouble ? .warning : .info,
+                    "\(event.service): \(event.kind)",
+                    metadata: ["service": "\(event.service)", "event": "\(event.kind.word)"])
             })
         let health = await HealthAssembly(
             supervisor: supervisor, children: children, configuration: configuration,
             curl: curl, logger: logger,
             restart: { service, reason in
-                logger.error("\(service) is restarted", metadata: ["because": "\(reason)"])
-                try? await supervisor.restart(service)
+                try? await supervisor.restart(service, because: reason)
             })
         let operations = OperationsAPI(
             metrics: MetricsPage(
@@ -47,13 +55,35 @@ struct SupervisorProcess {
                 dataDirectory: configuration.dataDirectory),
             health: health,
             status: StatusAssembly(health: health, children: children))
-        try await serve(supervisor, operations, children, logger)
+        let reload = ConfigurationReloader(
+            running: configuration, supervisor: supervisor, children: children, health: health,
+            logger: logger)
+        try await serve(supervisor, operations, reload, hangUps, logger)
         await curl.shutdown()
     }
 
+    /// Nil when it cannot be used: services run all the same.
+    private func controlState(_ layout: DataLayout, _ logger: Logger) -> ControlState? {
+        do {
+            let state = try ControlState(
+                path: layout.controlState, onProblem: { logger.error("\($0)") })
+            if let aside = state.movedAside {
+                logger.error(
+                    "control.sqlite was damaged and is begun anew; the damaged file is kept",
+                    metadata: ["file": "\(aside)"])
+            }
+            return state
+        } catch {
+            logger.error(
+                "services run, but what happens to them is not written down: \(error)",
+                metadata: ["file": "\(layout.controlState)"])
+            return nil
+        }
+    }
+
     private func serve(
-        _ supervisor: Supervisor, _ operations: OperationsAPI, _ children: BuiltinChildren,
-        _ logger: Logger
+        _ supervisor: Supervisor, _ operations: OperationsAPI, _ reload: ConfigurationReloader,
+        _ hangUps: UnixSignalsSequence, _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
         var quiet = logger
@@ -63,73 +93,96 @@ struct SupervisorProcess {
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), serverName: "opsd"),
             logger: quiet)
-        let welcome = Welcome(configuration: configuration, children: children)
+        let layout = DataLayout(configuration)
+        let control = ControlServer(
+            socketPath: layout.socket(of: "supervisor"), registry: operations.metrics.registry,
+            readiness: { nil })
+        SupervisorControl(supervisor: supervisor, logger: logger).addRoutes(to: control.router)
+        let notifier = SystemdNotifier()
+        let logs = logKeeper(supervisor, layout, logger)
+        let welcome = Welcome(
+            configuration: configuration, children: operations.metrics.children)
+        // Services stop in the reverse of this order: whoever asks is answered to the last.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(service: server),
-                    .init(service: SupervisedServices(supervisor: supervisor)),
+                    .init(service: control.application()),
+                    .init(service: TaskService { await logs.run() }),
+                    .init(service: SupervisedServices(supervisor: supervisor, notifier: notifier)),
                     .init(service: TaskService { await operations.health.run() }),
+                    .init(
+                        service: TaskService {
+                            for await _ in hangUps {
+                                notifier?.reloading()
+                                await reload.run()
+                                notifier?.ready(status: await supervisor.summary())
+                            }
+                        }),
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
         try await listening.run(group)
     }
 
-    private var listening: ListeningAddress { configuration.listen.ops.listening(as: "listen.ops") }
-
-    private func specifications(_ layout: DataLayout) -> [ServiceSpecification] {
-        configuration.services.map { service in
-            let program: [String] =
-                switch service.program {
-                case .builtin(let builtin):
-                    [Self.executable, builtin.rawValue, "-c", configuration.path]
-                case .command(let command): command
+    private func logKeeper(
+        _ supervisor: Supervisor, _ layout: DataLayout, _ logger: Logger
+    ) -> LogKeeper {
+        LogKeeper(
+            files: {
+                var files = [layout.accessLog: LogRotation()]
+                for service in await supervisor.specifications() {
+                    files[service.logFile] = service.rotation
                 }
-            return ServiceSpecification(
-                name: service.name, executable: program.first ?? "",
-                arguments: Array(program.dropFirst()),
-                environment: service.environment.mapValues { $0.reveal() },
-                workingDirectory: configuration.folder, after: service.after,
-                before: service.before, restart: service.restart.policyOfControl,
-                stop: service.stop.policyOfControl, logFile: layout.log(of: service.name))
-        }
+                return files
+            }, onProblem: { logger.error("\($0)") })
     }
 
-    /// This program itself, however it was started.
-    private static let executable: String =
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-        ?? CommandLine.arguments[0]
+    private var listening: ListeningAddress { configuration.listen.ops.listening(as: "listen.ops") }
 }
 
 /// The supervisor within a service group: graceful shutdown stops every child first.
 private struct SupervisedServices: Service {
     let supervisor: Supervisor
+    let notifier: SystemdNotifier?
 
     func run() async throws {
         await supervisor.start()
+        notifier?.ready(status: await supervisor.summary())
+        let beat = Task { await keepTelling() }
         try? await gracefulShutdown()
-        await supervisor.stopAll()
+        notifier?.stopping()
+        await supervisor.stopAll(within: await stopLimit())
+        beat.cancel()
+    }
+
+    /// Says that the supervisor lives, which it proves by answering, and how the services are.
+    private func keepTelling() async {
+        guard let notifier else { return }
+        let period = notifier.watchdog.map { $0 / 2 } ?? .seconds(10)
+        while !Task.isCancelled {
+            notifier.status(await supervisor.summary())
+            notifier.aliveStill()
+            try? await Task.sleep(for: period)
+        }
+    }
+
+    /// All of it goes within ten seconds, unless a service is granted longer than that by itself.
+    private func stopLimit() async -> Duration {
+        let longest = await supervisor.specifications().map(\.stop.timeout).max() ?? .zero
+        return longest > .seconds(10) ? longest + .seconds(2) : .seconds(9)
     }
 }
 
-extension RestartSettings {
-    var policyOfControl: Control.RestartPolicy {
-        let mode: Control.RestartPolicy.Mode =
-            switch policy {
-            case .always: .always
-            case .onFailure: .onFailure
-            case .never: .never
-            }
-        return Control.RestartPolicy(
-            mode: mode, backoff: backoff, factor: Double(factor.description) ?? 2, limit: limit,
-            resetAfter: resetAfter)
-    }
-}
-
-extension StopSettings {
-    var policyOfControl: StopPolicy {
-        StopPolicy(
-            signal: Control.StopSignal(rawValue: signal.rawValue) ?? .TERM, timeout: timeout)
+extension Supervisor {
+    /// One line for systemd: "2 of 3 services run; broker is backing-off".
+    func summary() -> String {
+        let all = status()
+        let others = all.filter { status in
+            if case .running = status.state { return !status.isAnswering }
+            return true
+        }
+        let counts = "\(all.count - others.count) of \(all.count) services run"
+        return ([counts] + others.map { "\($0.name) is \($0.state.word)" }).joined(separator: "; ")
     }
 }

@@ -1,0 +1,82 @@
+// Finding, after a crash of the supervisor, what it had started.
+
+internal import Glibc
+internal import Ledger
+
+extension Supervisor {
+    /// Finds the processes by their variables and by what was written down, and watches them. What
+    /// nobody should have left is ended beside the start of the others.
+    func adoptWhatRuns() async {
+        guard let dataDirectory else { return }
+        let records = await controlState?.services() ?? []
+        var recorded: [ServiceName: ProcessIdentity] = [:]
+        for record in records { recorded[record.name] = record.identity }
+        let byProcess = Dictionary(
+            recorded.map { ($0.value, $0.key) }, uniquingKeysWith: { first, _ in first })
+        let found = await processes.services(of: dataDirectory, recorded: byProcess)
+        let plan = AdoptionPlan(
+            found: found, declared: order.names, answering: await answering(found),
+            recorded: recorded)
+        for record in records where plan.lost[record.name] != nil { noteLoss(record) }
+        for (name, process) in plan.adopted {
+            await adopt(process, as: name, records.first { $0.name == name })
+        }
+        for ending in plan.ended { end(ending) }
+        for record in records where entries[record.name] == nil {
+            controlState?.remove(service: record.name)
+        }
+    }
+
+    /// Asked only where it decides something: more than one process of a service.
+    private func answering(_ found: [FoundProcess]) async -> [ServiceName: Int32] {
+        var answering: [ServiceName: Int32] = [:]
+        for (name, all) in Dictionary(grouping: found, by: \.service) where all.count > 1 {
+            if case .says(let pid, _) = await ask(name, .seconds(1)) { answering[name] = pid }
+        }
+        return answering
+    }
+
+    private func adopt(
+        _ found: FoundProcess, as name: ServiceName, _ record: ServiceRecord?
+    ) async {
+        guard case .success(let process) = await processes.adopt(found.identity) else {
+            // It ended a moment ago, so it starts as any other.
+            return
+        }
+        let isRecorded = record?.identity == found.identity
+        if let record { countRestart(name, by: record.restarts) }
+        entries[name]?.lastExit = record?.lastExit
+        entries[name]?.process = process
+        entries[name]?.startedAt =
+            isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)
+        emit(name, .adopted(pid: process.pid))
+        save(name)
+    }
+
+    private func noteLoss(_ record: ServiceRecord) {
+        guard let pid = record.pid else { return }
+        countRestart(record.name, by: record.restarts + 1)
+        entries[record.name]?.lastExit = ProcessExit.unknown.description
+        emit(record.name, .lost(pid: pid))
+    }
+
+    private func end(_ ending: AdoptionPlan.Ending) {
+        let (process, name) = (ending.process, ending.process.service)
+        emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
+        let stop = entries[name]?.specification.stop ?? StopPolicy()
+        cleanUps.append(
+            Task {
+                guard case .success(let watched) = await processes.adopt(process.identity) else {
+                    return
+                }
+                processes.signal(watched, stop.signal.number)
+                let escalation = Task {
+                    do { try await clock.sleep(for: stop.timeout) } catch { return }
+                    processes.signal(watched, SIGKILL)
+                }
+                _ = await processes.exit(of: watched)
+                escalation.cancel()
+                processes.signal(watched, SIGKILL)
+            })
+    }
+}

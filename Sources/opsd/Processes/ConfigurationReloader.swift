@@ -1,0 +1,57 @@
+import Control
+import Logging
+
+/// What SIGHUP does: reads the configuration again and carries out what of it is live. One that is
+/// refused changes nothing.
+actor ConfigurationReloader {
+    /// What the daemon runs with: its live parts are those of the last plan.
+    private var running: Configuration
+    private let supervisor: Supervisor
+    private let children: BuiltinChildren
+    private let health: HealthAssembly
+    private let logger: Logger
+
+    init(
+        running: Configuration, supervisor: Supervisor, children: BuiltinChildren,
+        health: HealthAssembly, logger: Logger
+    ) {
+        self.running = running
+        self.supervisor = supervisor
+        self.children = children
+        self.health = health
+        self.logger = logger
+    }
+
+    func run() async {
+        let outcome = await ConfigurationReload.read(running: running)
+        switch outcome {
+        case .refused: for line in outcome.lines { logger.error("\(line)") }
+        case .unchanged: for line in outcome.lines { logger.notice("\(line)") }
+        case .changed(let plan):
+            for line in outcome.lines { logger.notice("\(line)") }
+            await carryOut(plan)
+        }
+    }
+
+    private func carryOut(_ plan: ConfigurationPlan) async {
+        children.update(plan.configuration)
+        do {
+            let changes = try await supervisor.apply(
+                ServiceSpecification.all(of: plan.configuration))
+            await health.update(plan.configuration)
+            running = plan.configuration
+            logger.notice(
+                "the configuration was read again",
+                metadata: [
+                    "file": "\(running.path)", "added": "\(changes.added)",
+                    "removed": "\(changes.removed)", "restarted": "\(changes.restarted)",
+                    "updated": "\(changes.updated)",
+                ])
+        } catch {
+            children.update(running)
+            logger.error(
+                "the configuration is refused, and nothing has changed: \(error)",
+                metadata: ["file": "\(running.path)"])
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Control
+import Foundation
+import Ledger
+
+extension ServiceSpecification {
+    /// What the supervisor is to run, as the configuration says it.
+    static func all(of configuration: Configuration) -> [ServiceSpecification] {
+        let layout = DataLayout(configuration)
+        return configuration.services.map { service in
+            let program: [String] =
+                switch service.program {
+                case .builtin(let builtin):
+                    [executable, builtin.rawValue, "-c", configuration.path]
+                case .command(let command): command
+                }
+            return ServiceSpecification(
+                name: service.name, executable: program.first ?? "",
+                arguments: Array(program.dropFirst()),
+                environment: service.environment.mapValues { $0.reveal() },
+                workingDirectory: service.workingDirectory ?? configuration.folder,
+                after: service.after, before: service.before,
+                restart: service.restart.policyOfControl, stop: service.stop.policyOfControl,
+                logFile: layout.log(of: service.name), readinessTimeout: service.readyTimeout,
+                watchdog: service.watchdog,
+                limits: Control.ServiceLimits(
+                    memoryBytes: service.limits.memory, openFiles: service.limits.openFiles),
+                rotation: LogRotation(atBytes: service.log.rotateAt, keep: service.log.keep))
+        }
+    }
+
+    /// This program itself, however it was started.
+    private static let executable: String =
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+        ?? CommandLine.arguments[0]
+
+    /// One spelling of a folder, however the configuration reaches it.
+    static func realPath(_ path: String) -> String {
+        URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    }
+}
+
+extension RestartSettings {
+    var policyOfControl: Control.RestartPolicy {
+        let mode: Control.RestartPolicy.Mode =
+            switch policy {
+            case .always: .always
+            case .onFailure: .onFailure
+            case .never: .never
+            }
+        return Control.RestartPolicy(
+            mode: mode, backoff: backoff, factor: Double(factor.description) ?? 2, limit: limit,
+            resetAfter: resetAfter)
+    }
+}
+
+extension StopSettings {
+    var policyOfControl: StopPolicy {
+        StopPolicy(
+            signal: Control.StopSignal(rawValue: signal.rawValue) ?? .TERM, timeout: timeout)
+    }
+}
