@@ -50,9 +50,9 @@ struct ConfigurationFolder {
 
     private func shown(_ text: String) -> String { text.replacing(directory.path + "/", with: "") }
 
-    func reload(_ running: Configuration, _ text: String) throws -> ConfigurationReload {
+    func reload(_ running: Configuration, _ text: String) throws -> ReloadOutcome {
         try write("opsd.yaml", text)
-        return ConfigurationReload.compare(
+        return ReloadOutcome.compare(
             running, environment: { Self.variables[$0] }, loginName: "lin")
     }
 }

@@ -2,7 +2,7 @@ import Ledger
 import Trading
 
 /// What a configuration that was read again changes, and what of it takes effect at once. A pure
-/// value: `ConfigurationReload` reads, the daemon carries out.
+/// value: `ReloadOutcome` reads, the daemon carries out.
 struct ConfigurationPlan: Sendable, Equatable {
     /// When a change takes effect.
     enum Effect: Sendable, Equatable {
@@ -174,7 +174,8 @@ private struct ChangeJudge {
                 return nil
             }
             return ConfigurationPlan.Change(
-                path: entry.path, old: from?.shown, new: to?.shown, effect: effect(of: entry.keys))
+                path: entry.path, old: from?.shown, new: to?.shown,
+                effect: effect(of: entry.keys, to: to?.shown))
         }
     }
 
@@ -184,14 +185,18 @@ private struct ChangeJudge {
 
     // MARK: Effects
 
-    /// Parts of a service that its process is made of; the others are the supervisor's own affair.
+    /// Parts of a service that its process is made of. The others are the supervisor's own affair,
+    /// limits too: they can be set for a process that runs.
     private static let processKeys: Set<String> = [
-        "builtin", "command", "environment", "working_directory", "limits",
+        "builtin", "command", "environment", "working_directory",
     ]
 
     /// A built-in service reads the file for itself when it starts, so restarting it is enough.
-    private func effect(of keys: [String]) -> ConfigurationPlan.Effect {
+    private func effect(of keys: [String], to new: String? = nil) -> ConfigurationPlan.Effect {
         switch keys.first {
+        // What a process had before its limit, nobody knows any more.
+        case "services" where keys.last == "open_files" && new == "none":
+            .needsRestart(of: [keys[1]])
         case "services" where keys.count > 2:
             Self.processKeys.contains(keys[2]) ? .restartsService(keys[1]) : .atOnce
         case "health", "operators": .atOnce
