@@ -189,6 +189,21 @@ import Trading
             ])
     }
 
+    @Test func aThousandNewAccountsAreCompared() throws {
+        let running = try folder.load("accounts: [a.yaml]", accounts: 1)
+        _ = try folder.load("accounts: [a.yaml]", accounts: 1_000)
+        let started = ContinuousClock.now
+        let reload = try folder.reload(running, "accounts: [a.yaml]")
+        guard case .changed(let plan) = reload else {
+            Issue.record("nothing has changed")
+            return
+        }
+        #expect(plan.changes.count == 999)
+        #expect(plan.changes.first?.path == "accounts[A2]")
+        // Linear: were each change to look through all settings, this would show.
+        #expect(ContinuousClock.now - started < .seconds(60))
+    }
+
     @Test func aBrokenFileChangesNothing() throws {
         let running = try folder.load(Self.base)
         let reload = try folder.reload(running, Self.base + "\nnonsense: 1\n")
