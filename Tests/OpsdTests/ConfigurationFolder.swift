@@ -28,6 +28,16 @@ struct ConfigurationFolder {
         return try load()
     }
 
+    /// With `a.yaml` of so many accounts beside it.
+    func load(_ text: String, accounts count: Int) throws -> Configuration {
+        let items = (1...count).map {
+            "  - {account_id: A\($0), account_type: data, "
+                + "alpaca_credentials: {api_key: k\($0), secret_key: s}}\n"
+        }
+        try write("a.yaml", "accounts:\n" + items.joined())
+        return try load(text)
+    }
+
     func load() throws -> Configuration {
         try Configuration.load(
             path("opsd.yaml"), environment: { Self.variables[$0] }, loginName: "lin")
@@ -50,9 +60,9 @@ struct ConfigurationFolder {
 
     private func shown(_ text: String) -> String { text.replacing(directory.path + "/", with: "") }
 
-    func reload(_ running: Configuration, _ text: String) throws -> ConfigurationReload {
+    func reload(_ running: Configuration, _ text: String) throws -> ReloadOutcome {
         try write("opsd.yaml", text)
-        return ConfigurationReload.compare(
+        return ReloadOutcome.compare(
             running, environment: { Self.variables[$0] }, loginName: "lin")
     }
 }

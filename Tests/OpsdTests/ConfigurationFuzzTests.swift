@@ -23,8 +23,7 @@ import Testing
         """,
         """
         secrets: {jwt: 0123456789abcdef0123456789abcdef}
-        accounts:
-          - a.yaml
+        accounts: []
         limits: {requests_per_second: 10, connections: 20, acquire_timeout: 30s}
         engine: {queue: 10, workers: 20}
         journal: {roll_at: 256MB, keep: 30d}
@@ -39,7 +38,7 @@ import Testing
         """,
         """
         secrets: {jwt: 0123456789abcdef0123456789abcdef}
-        accounts: [a.yaml]
+        accounts: []
         services:
           core: {builtin: core}
           signals:
@@ -58,7 +57,7 @@ import Testing
         """,
         """
         secrets: {jwt: 0123456789abcdef0123456789abcdef}
-        accounts: [a.yaml]
+        accounts: []
         health:
           - {name: disk, path: /, free_below: 10%, period: 60s}
           - name: web

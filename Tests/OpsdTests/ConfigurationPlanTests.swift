@@ -67,7 +67,7 @@ import Trading
             "services.bot.environment.TOKEN: *** → ***; service bot is restarted"),
         Example(
             "{command: [bot],", "{command: [bot], limits: {memory: 1GB},",
-            "services.bot.limits.memory: none → 1GB; service bot is restarted"),
+            "services.bot.limits.memory: none → 1GB; takes effect now"),
         Example(
             "{command: [bot],", "{command: [bot], log: {keep: 9},",
             "services.bot.log.keep: 5 → 9; takes effect now"),
@@ -121,6 +121,17 @@ import Trading
     @Test(arguments: live + waiting)
     func aChangeIsNamedWithWhatItTakes(_ example: Example) throws {
         #expect(try changes(example.old, example.new) == [example.change])
+    }
+
+    @Test func aLimitOfOpenFilesThatIsTakenAwayWaitsForTheNextStart() throws {
+        let limited = Self.base.replacing(
+            "{command: [bot],", with: "{command: [bot], limits: {open_files: 64},")
+        let reload = try folder.reload(try folder.load(limited), Self.base)
+        #expect(
+            reload.lines == [
+                "services.bot.limits.open_files: 64 → none; "
+                    + "not yet in effect: run 'opsd service restart bot'"
+            ])
     }
 
     @Test func liveChangesAreToldFromWaitingOnes() throws {
@@ -178,6 +189,21 @@ import Trading
             ])
     }
 
+    @Test func aThousandNewAccountsAreCompared() throws {
+        let running = try folder.load("accounts: [a.yaml]", accounts: 1)
+        _ = try folder.load("accounts: [a.yaml]", accounts: 1_000)
+        let started = ContinuousClock.now
+        let reload = try folder.reload(running, "accounts: [a.yaml]")
+        guard case .changed(let plan) = reload else {
+            Issue.record("nothing has changed")
+            return
+        }
+        #expect(plan.changes.count == 999)
+        #expect(plan.changes.first?.path == "accounts[A2]")
+        // Linear: were each change to look through all settings, this would show.
+        #expect(ContinuousClock.now - started < .seconds(60))
+    }
+
     @Test func aBrokenFileChangesNothing() throws {
         let running = try folder.load(Self.base)
         let reload = try folder.reload(running, Self.base + "\nnonsense: 1\n")
@@ -188,7 +214,7 @@ import Trading
         #expect("\(error)".contains("unknown key 'nonsense'"))
         #expect(reload.lines.first == "the configuration is refused and nothing changes:")
         try FileManager.default.removeItem(atPath: folder.path("opsd.yaml"))
-        let gone = ConfigurationReload.compare(
+        let gone = ReloadOutcome.compare(
             running, environment: { _ in nil }, loginName: "lin")
         #expect(gone.lines.last?.contains("No such file or directory") == true)
     }
@@ -197,7 +223,7 @@ import Trading
         let running = try folder.load(Self.base)
         #expect(try folder.reload(running, Self.base + "\n# a comment\n") == .unchanged)
         #expect(
-            await ConfigurationReload.read(
+            await ReloadOutcome.read(
                 running: running, environment: { _ in nil }, loginName: "lin") == .unchanged)
     }
 }

@@ -99,6 +99,17 @@ import Trading
         #expect(defaults.count > 35)
     }
 
+    /// The page for users has every key, each as code or within an example.
+    @Test func theDocumentHasEveryKey() throws {
+        let page = try String(
+            contentsOf: Self.root.appending(path: "docs/CONFIGURATION.md"), encoding: .utf8)
+        let paths = ConfigurationReader.shape.paths + AccountDirectory.shape.paths
+        let keys = Set(paths.compactMap { $0.split(whereSeparator: { ".[]*".contains($0) }).last })
+        let missing = keys.filter { !page.contains("\($0):") && !page.contains("`\($0)`") }
+        #expect(missing.sorted() == [])
+        #expect(keys.count > 90)
+    }
+
     // MARK: The example
 
     /// The example in a folder of its own, with the keys that it names.
@@ -155,6 +166,33 @@ import Trading
         #expect(leaves.subtracting(summarised).sorted() == [])
         #expect(leaves.count > 70)
         #expect(Set(entries.map(\.path)).count == entries.count)
+    }
+
+    @Test func whatGivesAccessIsNotShown() throws {
+        let folder = try ConfigurationFolder()
+        let configuration = try folder.load(
+            """
+            broker: {live: "https://me:planted@live.example/v2?key=planted"}
+            services:
+              core: {builtin: core, environment: {A: planted}}
+              a: {command: [a, planted], checks: [{http: "http://h/?t=planted"}, {command: [b, planted]}]}
+            health: [{name: w, http: "http://u:planted@h/x"}, {name: c, command: [c, planted]}]
+            """)
+        let summary = ConfigurationSummary(configuration)
+        let reload = try folder.reload(
+            configuration,
+            """
+            broker: {live: "https://me:planted-2@live.example/v2?key=planted-2"}
+            services:
+              core: {builtin: core, environment: {A: planted-2}}
+              a: {command: [a, planted-2], checks: [{http: "http://h/?t=planted-2"}, {command: [b, planted-2]}]}
+            health: [{name: w, http: "http://u:planted-2@h/x"}, {name: c, command: [c, planted-2]}]
+            """)
+        #expect(reload.lines.count == 7)
+        for text in ["\(summary)", reload.lines.joined(separator: "\n")] {
+            #expect(!text.contains("planted"), "\(text)")
+        }
+        #expect(summary.description.contains("live: https://live.example/v2?***"))
     }
 
     @Test func whatTheFileLeavesOutIsMarked() throws {

@@ -2,7 +2,7 @@ import Ledger
 import Trading
 
 /// What a configuration that was read again changes, and what of it takes effect at once. A pure
-/// value: `ConfigurationReload` reads, the daemon carries out.
+/// value: `ReloadOutcome` reads, the daemon carries out.
 struct ConfigurationPlan: Sendable, Equatable {
     /// When a change takes effect.
     enum Effect: Sendable, Equatable {
@@ -111,42 +111,42 @@ private struct ChangeJudge {
         return items(before, after) + settings(before, after)
     }
 
+    /// Something that has a name and settings of its own, by its two keys.
+    private struct Item {
+        let keys: [String]
+        /// Its first setting, which says best what it is: its program, its probe, its role.
+        let summary: String
+    }
+
     /// Services, checks, accounts and operators that came or went: one change each, not one a key.
     private func items(
         _ before: [ConfigurationEntry], _ after: [ConfigurationEntry]
     ) -> [ConfigurationPlan.Change] {
-        let (had, has) = (itemNames(before), itemNames(after))
-        let (hadSet, hasSet) = (Set(had), Set(has))
-        let gone = had.filter { !hasSet.contains($0) }.map { keys in
-            change(keys, old: summary(keys, before), new: nil, comes: false)
+        let (had, has) = (items(of: before), items(of: after))
+        let (hadSet, hasSet) = (Set(had.map(\.keys)), Set(has.map(\.keys)))
+        let gone = had.filter { !hasSet.contains($0.keys) }.map { item in
+            change(item.keys, old: item.summary, new: nil, comes: false)
         }
-        let come = has.filter { !hadSet.contains($0) }.map { keys in
-            change(keys, old: nil, new: summary(keys, after), comes: true)
+        let come = has.filter { !hadSet.contains($0.keys) }.map { item in
+            change(item.keys, old: nil, new: item.summary, comes: true)
         }
         return gone + come
     }
 
-    /// The first two keys of an entry that belongs to an item.
-    private func itemNames(_ entries: [ConfigurationEntry]) -> [[String]] {
+    private func items(of entries: [ConfigurationEntry]) -> [Item] {
         var seen: Set<[String]> = []
         return entries.compactMap { entry in
-            guard let item = item(entry), seen.insert(item).inserted else { return nil }
-            return item
+            guard let keys = item(entry), seen.insert(keys).inserted else { return nil }
+            return Item(keys: keys, summary: "\(entry.keys.last ?? "") \(entry.shown)")
         }
     }
 
+    /// The first two keys of an entry that belongs to an item.
     private func item(_ entry: ConfigurationEntry) -> [String]? {
         guard entry.keys.count > 2, let first = entry.keys.first,
             ["services", "health", "operators", "accounts"].contains(first)
         else { return nil }
         return Array(entry.keys.prefix(2))
-    }
-
-    /// The first setting says best what an item is: its program, its probe, its role.
-    private func summary(_ keys: [String], _ entries: [ConfigurationEntry]) -> String? {
-        entries.first { Array($0.keys.prefix(2)) == keys && $0.keys.count > 2 }.map {
-            "\($0.keys.last ?? "") \($0.shown)"
-        }
     }
 
     private func change(
@@ -163,7 +163,9 @@ private struct ChangeJudge {
         _ before: [ConfigurationEntry], _ after: [ConfigurationEntry]
     ) -> [ConfigurationPlan.Change] {
         let (had, has) = (byPath(before), byPath(after))
-        let (hadItems, hasItems) = (Set(itemNames(before)), Set(itemNames(after)))
+        let (hadItems, hasItems) = (
+            Set(items(of: before).map(\.keys)), Set(items(of: after).map(\.keys))
+        )
         var seen: Set<String> = []
         return (before + after).compactMap { entry in
             guard seen.insert(entry.path).inserted else { return nil }
@@ -174,7 +176,8 @@ private struct ChangeJudge {
                 return nil
             }
             return ConfigurationPlan.Change(
-                path: entry.path, old: from?.shown, new: to?.shown, effect: effect(of: entry.keys))
+                path: entry.path, old: from?.shown, new: to?.shown,
+                effect: effect(of: entry.keys, to: to?.shown))
         }
     }
 
@@ -184,14 +187,18 @@ private struct ChangeJudge {
 
     // MARK: Effects
 
-    /// Parts of a service that its process is made of; the others are the supervisor's own affair.
+    /// Parts of a service that its process is made of. The others are the supervisor's own affair,
+    /// limits too: they can be set for a process that runs.
     private static let processKeys: Set<String> = [
-        "builtin", "command", "environment", "working_directory", "limits",
+        "builtin", "command", "environment", "working_directory",
     ]
 
     /// A built-in service reads the file for itself when it starts, so restarting it is enough.
-    private func effect(of keys: [String]) -> ConfigurationPlan.Effect {
+    private func effect(of keys: [String], to new: String? = nil) -> ConfigurationPlan.Effect {
         switch keys.first {
+        // What a process had before its limit, nobody knows any more.
+        case "services" where keys.last == "open_files" && new == "none":
+            .needsRestart(of: [keys[1]])
         case "services" where keys.count > 2:
             Self.processKeys.contains(keys[2]) ? .restartsService(keys[1]) : .atOnce
         case "health", "operators": .atOnce

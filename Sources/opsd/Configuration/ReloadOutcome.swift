@@ -2,7 +2,7 @@ import Dispatch
 import StrictYAML
 
 /// What reading the configuration again came to.
-enum ConfigurationReload: Sendable, Equatable {
+enum ReloadOutcome: Sendable, Equatable {
     /// The file is broken: nothing changes.
     case refused(ConfigurationError)
     case unchanged
@@ -15,7 +15,7 @@ enum ConfigurationReload: Sendable, Equatable {
         running: Configuration,
         environment: @escaping @Sendable (String) -> String? = Configuration.processVariable,
         loginName: String = LoginName.current
-    ) async -> ConfigurationReload {
+    ) async -> ReloadOutcome {
         await withCheckedContinuation { continuation in
             DispatchQueue.global(qos: .utility).async {
                 continuation.resume(
@@ -27,7 +27,7 @@ enum ConfigurationReload: Sendable, Equatable {
     static func compare(
         _ running: Configuration, environment: @escaping @Sendable (String) -> String?,
         loginName: String
-    ) -> ConfigurationReload {
+    ) -> ReloadOutcome {
         let new: Configuration
         do {
             new = try Configuration.load(
