@@ -12,6 +12,11 @@ struct DeskSettings: Sendable {
     /// How soon a service that died is started again.
     var backoff = "100ms"
 
+    /// The test runs the broker itself, so that no watchdog looks after it.
+    var isBrokerOutside = false
+    /// Further services, as lines of YAML.
+    var services: [String] = []
+
     var accountIDs: [String] {
         (1...accounts).map { number in
             let digits = String(number)
@@ -32,6 +37,13 @@ struct DeskSettings: Sendable {
         let path = try EmbeddedDefault.write(in: data, loginName: "lin")
         var text = try String(contentsOfFile: path, encoding: .utf8)
         for (old, new) in replacements(ports) { text = text.replacing(old, with: new) }
+        if isBrokerOutside {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            text = lines.filter { !$0.contains("{builtin: paper-broker") }
+                .joined(separator: "\n")
+        }
+        let further = services.map { "\n  \($0)" }.joined()
+        text = text.replacing("\nservices:", with: "\nservices:" + further)
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 
@@ -50,7 +62,7 @@ struct DeskSettings: Sendable {
                 ("requests_per_second: 10000,", "requests_per_second: 1000000,"),
                 ("account_requests_per_second: 100,", "account_requests_per_second: 1000000,"),
                 ("requests_per_minute: 200000", "requests_per_minute: 100000000"),
-                ("requests_per_minute: 200}", "requests_per_minute: 10000000}"),
+                ("requests_per_minute: 200\n", "requests_per_minute: 10000000\n"),
             ]
         }
         return replacements

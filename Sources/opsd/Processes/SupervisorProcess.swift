@@ -41,7 +41,8 @@ struct SupervisorProcess {
             ask: { await children.answer(of: $0, within: $1) },
             onEvent: { event in
                 logger.log(
-                    level: event.kind.isTrouble ? .warning : .info, "\(event.service): \(event.kind)",
+                    level: event.kind.isTrouble ? .warning : .info,
+                    "\(event.service): \(event.kind)",
                     metadata: ["service": "\(event.service)", "event": "\(event.kind.word)"])
             })
         let operations = OperationsAPI(
