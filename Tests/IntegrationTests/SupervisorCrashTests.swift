@@ -18,7 +18,7 @@ extension RealProcesses {
                 let core = try #require(try await desk.pid(of: "core"))
                 let broker = try #require(try await desk.pid(of: "broker"))
                 let load = try await OrderLoad(desk)
-                let pace = Pace(desk, try await desk.token("TRADE_001"))
+                let pace = Pace(load, try await desk.token("TRADE_001"))
                 let client = Task { await pace.run() }
                 var descriptors: [Int] = []
                 try await load.run(clientsPerAccount: 1, pause: .milliseconds(25)) {
@@ -120,12 +120,12 @@ final class Pace: Sendable {
         var stall = Duration.zero
     }
 
-    private let desk: Desk
+    private let load: OrderLoad
     private let token: String
     private let state = Mutex(Report())
 
-    init(_ desk: Desk, _ token: String) {
-        self.desk = desk
+    init(_ load: OrderLoad, _ token: String) {
+        self.load = load
         self.token = token
     }
 
@@ -136,10 +136,9 @@ final class Pace: Sendable {
         async let stalls: Void = watchStalls()
         var last = ContinuousClock.now
         while !Task.isCancelled {
-            let body = OrderText(account: "TRADE_001").body
-            let answer = try? await desk.api(.post, "/orders", token, body: body)
+            let isAccepted = await load.postOne(account: "TRADE_001", token)
             let now = ContinuousClock.now
-            if answer?.status == 202 {
+            if isAccepted {
                 let gap = last.duration(to: now)
                 last = now
                 state.withLock { report in
