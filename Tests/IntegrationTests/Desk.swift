@@ -93,7 +93,16 @@ final class Desk: Sendable {
         ProcessesOf.end(directory.path)
     }
 
+    /// The daemon's own process; nil while none runs.
     var daemonPID: pid_t? { daemon.withLock { $0?.pid } }
+
+    /// `kill -9` of the daemon alone.
+    func killDaemon() async throws {
+        guard let process = daemon.withLock({ $0 }) else { return }
+        process.signal(SIGKILL)
+        _ = try await process.exit(within: .seconds(10))
+        daemon.withLock { $0 = nil }
+    }
 
     /// A service's process; nil while it has none.
     func pid(of service: String) async throws -> pid_t? {

@@ -12,6 +12,11 @@ struct DeskSettings: Sendable {
     /// How soon a service that died is started again.
     var backoff = "100ms"
 
+    /// The test runs the broker itself, so that no watchdog looks after it.
+    var isBrokerOutside = false
+    /// Further services, as lines of YAML.
+    var services: [String] = []
+
     var accountIDs: [String] {
         (1...accounts).map { number in
             let digits = String(number)
@@ -38,6 +43,13 @@ struct DeskSettings: Sendable {
             }
             text = text.replacing(old, with: new)
         }
+        if isBrokerOutside {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            text = lines.filter { !$0.contains("{builtin: paper-broker") }
+                .joined(separator: "\n")
+        }
+        let further = services.map { "\n  \($0)" }.joined()
+        text = text.replacing("\nservices:", with: "\nservices:" + further)
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 

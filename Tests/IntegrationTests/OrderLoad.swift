@@ -66,6 +66,12 @@ final class OrderLoad: Sendable {
         }
     }
 
+    /// One order more, of a client that keeps its own time; true when it was accepted.
+    func postOne(account: String, _ token: String) async -> Bool {
+        let id = "\(account)-\(UUID().uuidString)"
+        return await post(OrderText(account: account, clientOrderID: id), id, token) != nil
+    }
+
     private func post(
         as name: String, account: String, _ token: String, pause: Duration
     ) async {

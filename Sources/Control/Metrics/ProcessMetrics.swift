@@ -72,7 +72,8 @@ struct ProcessStat: Equatable, Sendable {
         guard let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
         guard fields.count > 21, let state = fields[0].first, let parent = Int32(fields[1]),
-            let group = Int32(fields[2]), let session = Int32(fields[3]), let user = UInt64(fields[11]),
+            let group = Int32(fields[2]), let session = Int32(fields[3]),
+            let user = UInt64(fields[11]),
             let system = UInt64(fields[12]), let start = UInt64(fields[19]),
             let resident = UInt64(fields[21])
         else { return nil }

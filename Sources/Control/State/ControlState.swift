@@ -179,6 +179,7 @@ public final class ControlState: Sendable {
         }
         guard changed else { return }
         onProblem(
-            problem.map { "control.sqlite is not written: \($0)" } ?? "control.sqlite is written again")
+            problem.map { "control.sqlite is not written: \($0)" }
+                ?? "control.sqlite is written again")
     }
 }

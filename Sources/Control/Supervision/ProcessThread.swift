@@ -110,7 +110,9 @@ final class ProcessThread: Sendable {
         await withCheckedContinuation { continuation in
             loop.add(
                 ProcessLoop.Watch(descriptor: process.descriptor) {
-                    continuation.resume(returning: Self.peekExit(process.pid))
+                    // The kernel tells the status to the parent only.
+                    continuation.resume(
+                        returning: process.isChild ? Self.peekExit(process.pid) : .unknown)
                 })
         }
     }

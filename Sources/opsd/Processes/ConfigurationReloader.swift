@@ -23,7 +23,7 @@ actor ConfigurationReloader {
     }
 
     func run() async {
-        let outcome = await ConfigurationReload.read(running: running)
+        let outcome = await ReloadOutcome.read(running: running)
         switch outcome {
         case .refused: for line in outcome.lines { logger.error("\(line)") }
         case .unchanged: for line in outcome.lines { logger.notice("\(line)") }
