@@ -63,7 +63,7 @@ enum Telemetry {
         LoggingSystem.bootstrap { label in
             let component = label == process ? process : "\(process).\(label)"
             return CountingLogHandler(
-                StreamLogHandler.standardOutput(label: label),
+                StreamLogHandler.standardError(label: label),
                 errors: Counter(
                     label: "opsd_log_errors_total", dimensions: [("component", component)],
                     factory: registry))
