@@ -181,7 +181,9 @@ extension RealProcesses {
                 try await eventually("all is well", within: .seconds(30)) {
                     try await desk.command("status").code == 0
                 }
-                #expect(desk.text("run.out").contains("http://[::1]:\(port) "))
+                try await eventually("it says where it listens") {
+                    desk.text("run.out").contains("http://[::1]:\(port) ")
+                }
             }
         }
 
