@@ -119,11 +119,13 @@ import Testing
         #expect(
             await run(.tcp(host: "localhost", port: server.port))
                 == .success("localhost:\(server.port) accepts connections"))
-        let port = server.port
         server.close()
+        // Taken, so that nobody else can listen there meanwhile.
+        let mute = try ListeningSocket(listens: false)
         #expect(
-            await run(.tcp(host: "127.0.0.1", port: port))
-                == .failure("127.0.0.1:\(port): Connection refused"))
+            await run(.tcp(host: "127.0.0.1", port: mute.port))
+                == .failure("127.0.0.1:\(mute.port): Connection refused"))
+        mute.close()
     }
 
     @Test func aNameThatDoesNotResolveIsAFailure() async {
@@ -234,12 +236,12 @@ import Testing
     }
 }
 
-/// A port that accepts connections.
+/// A port that accepts connections, or one that is held and refuses them.
 final class ListeningSocket: Sendable {
     let port: Int
     private let descriptor: Int32
 
-    init() throws {
+    init(listens: Bool = true) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -248,7 +250,8 @@ final class ListeningSocket: Sendable {
         let descriptor = descriptor
         let isOpen = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(descriptor, generic, length) == 0 && listen(descriptor, 8) == 0
+                bind(descriptor, generic, length) == 0
+                    && (!listens || listen(descriptor, 8) == 0)
                     && getsockname(descriptor, generic, &length) == 0
             }
         }

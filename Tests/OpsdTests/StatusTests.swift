@@ -245,8 +245,24 @@ enum SampleReport {
             ])
         let lines = screen(report, width: width)
         #expect(lines.allSatisfy { $0.count <= width })
-        #expect(lines.contains { $0.hasSuffix("…") })
         #expect(!screen(report).contains { $0.contains("…") })
+        // Of what is wrong and of what to type nothing is lost.
+        let words = lines.joined(separator: " ").split(separator: " ").joined()
+        #expect(words.contains(String(repeating: "long", count: 50)))
+        #expect(words.contains("opsdservicerestartbroker"))
+    }
+
+    @Test func linesAreBrokenAtBlanksAndRowsAreCut() {
+        let line = "   since noon   type: opsd run -c /a/long/path/of/a/file.yaml"
+        #expect(
+            ScreenText.wrapped(line, to: 30) == [
+                "   since noon   type: opsd run", "      -c", "      /a/long/path/of/a/file.y",
+                "      aml",
+            ])
+        #expect(ScreenText.wrapped(line, to: nil) == [line])
+        #expect(ScreenText.wrapped("", to: 5) == [""])
+        #expect(ScreenText.cut("abcdef", to: 4) == "abc…")
+        #expect(ScreenText.cut("abcd", to: 4) == "abcd")
     }
 
     @Test func nothingMovesTheCursor() {

@@ -97,7 +97,7 @@ struct DaemonSilence: Codable, Equatable, Sendable {
             lines.append("the kernel's list of locks cannot be read: nobody knows what runs")
         }
         lines += ["", "type: \(command)"]
-        return lines.map { ScreenText.cut($0, to: width) }.joined(separator: "\n")
+        return lines.flatMap { ScreenText.wrapped($0, to: width) }.joined(separator: "\n")
     }
 
     private static func row(_ process: DaemonTraces.Process) -> [String] {

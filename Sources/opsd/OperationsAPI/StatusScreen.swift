@@ -1,8 +1,9 @@
 import Control
 import Ledger
 
-/// The screen of `opsd status`: is anything wrong, since when, what to type. A function of the report;
-/// lines are cut to the terminal's width.
+/// The screen of `opsd status`: is anything wrong, since when, what to type. A function of the report.
+/// No line is wider than the terminal: findings and commands are continued on the next one, since half
+/// a command cannot be typed; rows of tables are cut.
 struct StatusScreen {
     let report: StatusReport
     /// Columns; nil where there is no terminal: nothing is cut.
@@ -12,12 +13,14 @@ struct StatusScreen {
     private static let healthyChecksMax = 8
 
     var text: String {
-        var lines = [headline, "\(report.node)  opsd \(report.version)  \(moment(report.time))"]
-        if !report.findings.isEmpty { lines += [""] + findingLines }
-        lines += [""] + serviceLines
-        if !report.health.isEmpty { lines += [""] + checkLines }
-        lines += [""] + coreLines
-        return lines.map { ScreenText.cut($0, to: width) }.joined(separator: "\n")
+        var head = [headline, "\(report.node)  opsd \(report.version)  \(moment(report.time))"]
+        if !report.findings.isEmpty { head += [""] + findingLines }
+        var tables = [""] + serviceLines
+        if !report.health.isEmpty { tables += [""] + checkLines }
+        tables += [""] + coreLines
+        return
+            (head.flatMap { ScreenText.wrapped($0, to: width) }
+            + tables.map { ScreenText.cut($0, to: width) }).joined(separator: "\n")
     }
 
     // MARK: The verdict
@@ -147,12 +150,42 @@ enum ScreenText {
     /// Without what would move the cursor, and at most `width` characters, the last one `…` where
     /// something was cut off.
     static func cut(_ line: String, to width: Int?) -> String {
-        let bare = String(
+        let bare = bare(line)
+        guard let width, width > 0, bare.count > width else { return bare }
+        return bare.prefix(width - 1) + "…"
+    }
+
+    /// The same line on as many as it needs, broken at blanks where there are some, the further ones
+    /// indented.
+    static func wrapped(_ line: String, to width: Int?) -> [String] {
+        let bare = bare(line)
+        guard let width, width > 0, bare.count > width else { return [bare] }
+        let indentation = String(repeating: " ", count: width > 20 ? 6 : 0)
+        var lines: [String] = []
+        var rest = bare[...]
+        while !rest.isEmpty {
+            let lead = lines.isEmpty ? "" : indentation
+            let room = width - lead.count
+            guard rest.count > room else {
+                lines.append(lead + rest)
+                break
+            }
+            let piece = rest.prefix(room)
+            let isAtBlank = rest[piece.endIndex] == " "
+            // A blank that only indents is no place to break at.
+            let blank = piece.drop { $0 == " " }.lastIndex(of: " ")
+            let end = isAtBlank ? piece.endIndex : blank ?? piece.endIndex
+            lines.append(lead + rest[..<end])
+            rest = rest[end...].drop { $0 == " " }
+        }
+        return lines
+    }
+
+    private static func bare(_ line: String) -> String {
+        String(
             String.UnicodeScalarView(
                 line.unicodeScalars.map { scalar in
                     scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) ? " " : scalar
                 }))
-        guard let width, width > 0, bare.count > width else { return bare }
-        return bare.prefix(width - 1) + "…"
     }
 }
