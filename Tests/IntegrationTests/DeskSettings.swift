@@ -44,6 +44,9 @@ struct DeskSettings: Sendable {
             text = text.replacing(old, with: new)
         }
         if isBrokerOutside {
+            // Without the service of its own, the daemon would fetch quotes from the real broker.
+            let paper = "paper: \"http://127.0.0.1:\(ports[2])\""
+            text = text.replacing(paper, with: "\(paper)\n  data: \"http://127.0.0.1:\(ports[2])\"")
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
             text = lines.filter { !$0.contains("{builtin: paper-broker") }
                 .joined(separator: "\n")
