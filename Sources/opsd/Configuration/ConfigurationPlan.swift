@@ -214,9 +214,12 @@ private struct ChangeJudge {
 
     /// Of the services that run now. Where none of them does, nothing has to be done.
     private func restart(_ builtins: [BuiltinService]) -> ConfigurationPlan.Effect {
-        let names = new.services.filter { service in
-            service.builtin.map(builtins.contains) == true
-        }.map(\.name)
+        let names = new.services.compactMap { service in
+            guard let builtin = service.builtin, builtins.contains(builtin) else {
+                return String?.none
+            }
+            return service.name
+        }
         return names.isEmpty ? .atOnce : .needsRestart(of: names)
     }
 }
