@@ -101,6 +101,36 @@ import Testing
         await first.stopAll()
     }
 
+    @Test func whatIsAskedForBeforeTheAdoptionIsOverWaitsForIt() async throws {
+        let shop = try Workshop()
+        let service = try shop.script("s", "exec sleep 60", restart: Self.never)
+        let first = try supervisor(shop, [service], EventLog())
+        await first.start()
+        while await first.status().first?.pid == nil { await Task.yield() }
+        let pid = try #require(await first.status().first?.pid)
+        let log = EventLog()
+        let second = try supervisor(shop, [service], log)
+        async let starting: Void = second.start()
+        _ = try await second.apply([service])
+        await starting
+        #expect(await second.status().first?.pid == pid)
+        #expect(log.pids("s").isEmpty, "nothing is started beside what runs")
+        await second.stopAll()
+        await first.stopAll()
+        // An operator's restart of what nobody has adopted yet ends it first.
+        let third = try supervisor(shop, [service], EventLog())
+        await third.start()
+        while await third.status().first?.pid == nil { await Task.yield() }
+        let old = try #require(await third.status().first?.pid)
+        let fourth = try supervisor(shop, [service], EventLog())
+        try await fourth.restart("s")
+        await fourth.start()
+        while await fourth.status().first?.pid.map({ $0 == old }) ?? true { await Task.yield() }
+        #expect(!Workshop.isAlive(old))
+        await fourth.stopAll()
+        await third.stopAll()
+    }
+
     @Test func withoutAnythingWrittenDownTheVariablesAreEnough() async throws {
         let shop = try Workshop()
         let service = try shop.script("s", "exec sleep 60", restart: Self.never)

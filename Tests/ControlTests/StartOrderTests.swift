@@ -89,6 +89,12 @@ import Testing
         #expect(Self.pauses(policy, runs) == [.seconds(1), .seconds(3), .seconds(1), .seconds(3)])
     }
 
+    @Test func anyFactorEndsAtTheLimit() {
+        let policy = RestartPolicy(backoff: .milliseconds(500), factor: 1e30, limit: .seconds(30))
+        let pauses = Self.pauses(policy, Array(repeating: Self.crash, count: 3))
+        #expect(pauses == [.milliseconds(500), .seconds(30), .seconds(30)])
+    }
+
     @Test func itNeverGivesUp() {
         let policy = RestartPolicy(backoff: .milliseconds(1), factor: 1e6, limit: .seconds(30))
         let pauses = Self.pauses(policy, Array(repeating: Self.crash, count: 10_000))

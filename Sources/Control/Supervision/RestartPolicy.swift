@@ -96,8 +96,9 @@ public struct RestartPolicy: Sendable, Equatable {
         var pause = backoff
         guard factor > 1, backoff > .zero else { return pause }
         for _ in 0..<count {
+            // Compared first: a large factor must not overflow.
+            if pause / limit * factor >= 1 { return limit }
             pause = pause * factor
-            if pause >= limit { return limit }
         }
         return pause
     }

@@ -55,6 +55,7 @@ extension Supervisor {
     private func perform(
         _ services: [ServiceSpecification], _ order: StartOrder
     ) async -> ServiceChanges {
+        await whenAdopted()
         let changes = ServiceChanges(from: specifications(), to: services)
         for name in changes.removed.reversed() { await remove(name) }
         self.order = order

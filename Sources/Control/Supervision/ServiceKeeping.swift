@@ -121,6 +121,8 @@ extension Supervisor {
             // Five seconds after being killed a process hangs in the kernel: nobody can wait for it.
             attempts = entries[name]?.escalation == nil ? attempts + 1 : 0
             if attempts > 500 { break }
+            // Again, because one may have been forked while the others were being killed.
+            if attempts > 0 { processes.signal(process, SIGKILL) }
             try? await clock.sleep(for: .milliseconds(10))
         }
         entries[name]?.escalation?.cancel()

@@ -63,7 +63,8 @@ public actor Supervisor {
     /// Those who wait for a process to be reaped.
     var departures: [Int32: [CheckedContinuation<Void, Never>]] = [:]
     var isStopping = false
-    var hasStarted = false
+    /// Nothing is started before it is over: what it finds must not be started a second time.
+    private var adoption: Task<Void, Never>?
     /// End the processes that nobody should have started or left.
     var cleanUps: [Task<Void, Never>] = []
     var memoryWatch: Task<Void, Never>?
@@ -112,12 +113,19 @@ public actor Supervisor {
     /// Adopts what an earlier supervisor left running, sets everything else going and returns. Does
     /// nothing for what is going already, nor after `stopAll`.
     public func start() async {
-        if !hasStarted {
-            hasStarted = true
-            await adoptWhatRuns()
-            memoryWatch = Task { await watchMemory() }
-        }
+        await whenAdopted()
         for name in order.names where entries[name]?.task == nil { launch(name) }
+    }
+
+    /// Adopts, once, what an earlier supervisor left running.
+    func whenAdopted() async {
+        if adoption == nil {
+            adoption = Task {
+                await adoptWhatRuns()
+                memoryWatch = Task { await watchMemory() }
+            }
+        }
+        await adoption?.value
     }
 
     /// In starting order.
@@ -143,9 +151,15 @@ public actor Supervisor {
     /// is gone.
     public func restart(_ name: ServiceName) async throws(SupervisorError) {
         guard entries[name] != nil else { throw .unknownService(name, known: order.names) }
+        await whenAdopted()
         guard !isStopping else { throw .stopping }
         guard entries[name]?.task != nil else {
-            if entries[name]?.lastExit != nil { countRestart(name) }
+            if entries[name]?.process != nil {
+                // Adopted, and kept by nobody yet: it is ended first.
+                entries[name]?.isRestartRequested = true
+            } else if entries[name]?.lastExit != nil {
+                countRestart(name)
+            }
             launch(name)
             return
         }

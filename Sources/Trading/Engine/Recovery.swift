@@ -128,6 +128,7 @@ public enum Recovery {
     ) async throws -> Int {
         let pages = JournalPages(journal, size: pageSize)
         var count = 0
+        var writing: Task<Void, any Error>?
         var page = try await pages.page(after: start).get()
         while let last = page.last {
             async let next = pages.page(after: last.sequence)
@@ -139,12 +140,15 @@ public enum Recovery {
             checkpoint.add(batch)
             count += page.count
             if count.isMultiple(of: unwrittenPagesMax * pageSize) {
-                try await checkpoint.write()
+                try await writing?.value
                 let (through, ended) = checkpoint.takeEnded()
                 state.evictEnded(through: through, orderIDs: ended)
+                // On the store's own thread, beside the replay.
+                writing = Task { try await checkpoint.write() }
             }
             page = try await next.get()
         }
+        try await writing?.value
         return count
     }
 }

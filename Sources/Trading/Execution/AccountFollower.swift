@@ -46,7 +46,7 @@ struct AccountFollower: Sendable {
         let cursor = engine.published.account(accountID)?.fillCursor
         let since = orders.map(\.createdAt).min() ?? .now()
         try await takeFills(from: cursor.map(FillStart.afterFill) ?? .beginning, since: since)
-        if atWork.isEmpty { return }
+        if !atWork.contains(where: isToBeAskedFor) { return }
         let open = try await broker.orders(of: accountID, status: .open, submittedAfter: nil)
         for report in open { try await take(report, since: since) }
         let listed = Set(open.map(\.brokerOrderID))
@@ -67,6 +67,12 @@ struct AccountFollower: Sendable {
             }
             try await take(report, since: since)
         }
+    }
+
+    /// Most orders end by their fills within a moment, and need no question about their state.
+    private func isToBeAskedFor(_ order: Order) -> Bool {
+        let age = Timestamp.now().microseconds - order.updatedAt.microseconds
+        return order.cancelRequested || .microseconds(age) >= timing.stateAfter
     }
 
     /// Takes in what the broker has and the journal may not know, after a restart: open orders, and

@@ -234,6 +234,8 @@ public struct ExecutionTiming: Sendable {
     /// Pauses between two looks at an account with orders at work.
     public var followFirst: Duration = .milliseconds(100)
     public var followLast: Duration = .seconds(2)
+    /// How long an order stays as it is before its state is asked for; its fills are always.
+    public var stateAfter: Duration = .milliseconds(250)
 
     public init() {}
 }
