@@ -42,7 +42,7 @@ public enum Recovery {
     ///   while it is far behind, or gone.
     public static func run(
         rules: [AccountRules], journal: JournalReader, store: any RowStore,
-        at now: Timestamp = .now(), unwrittenPagesMax: Int = 50
+        at now: Timestamp = .now(), unwrittenPagesMax: Int = 200
     ) async throws(Failure) -> Outcome {
         do {
             let head = try journal.head()
