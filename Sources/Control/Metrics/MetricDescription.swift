@@ -28,11 +28,6 @@ public struct MetricDescription: Hashable, Sendable {
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
     ]
 
-    /// Seconds, from a second to an hour and a half: jobs such as a backup or a full comparison.
-    public static let jobBuckets: [Double] = [
-        1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 5_400,
-    ]
-
     static let genericHelp = "No description."
 
     private static func ordered(_ bounds: [Double]) -> [Double] {

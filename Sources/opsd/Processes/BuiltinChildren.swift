@@ -64,24 +64,6 @@ final class BuiltinChildren: Sendable {
         }
     }
 
-    /// The metrics of every child that answers; a child that does not is absent.
-    func metrics() async -> [[UInt8]] {
-        let clients = sockets.withLock { Array($0.values) }
-        return await withTaskGroup(of: [UInt8]?.self) { group in
-            for socket in clients {
-                group.addTask {
-                    let answer = try? await socket.ask(
-                        .get, "/metrics", timeout: .seconds(5))
-                    guard let answer, answer.status == 200 else { return nil }
-                    return answer.body
-                }
-            }
-            var texts: [[UInt8]] = []
-            for await text in group { if let text { texts.append(text) } }
-            return texts
-        }
-    }
-
     func ask(_ name: ServiceName, _ path: String) async -> ServiceClient.Answer? {
         guard let socket = self[name] else { return nil }
         let answer = try? await socket.ask(.get, path, timeout: .seconds(2))
