@@ -94,6 +94,9 @@ let package = Package(
             ],
             path: "Sources/Brokers/PaperBroker", swiftSettings: house),
 
+        // What the stores' connections have in common.
+        .target(name: "Connections", dependencies: ["Ledger"], swiftSettings: house),
+
         // The ground floor.
         .target(name: "CurlClient", dependencies: ["CCurl"], swiftSettings: house),
         .target(
@@ -128,6 +131,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],
             swiftSettings: house),
         .testTarget(
             name: "CurlClientTests",

@@ -22,6 +22,11 @@ import Testing
         try await check.run { try open() }
     }
 
+    @Test(arguments: ReplicaConformance.checks)
+    func followsTheJournal(_ check: ReplicaConformance) async throws {
+        try await check.run { try open() }
+    }
+
     /// What a person with the sqlite3 command may do.
     private func alter(_ sql: String) throws {
         let shell = Process()

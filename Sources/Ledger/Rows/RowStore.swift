@@ -38,13 +38,30 @@ public struct StoreBatch: Sendable {
 
     public let changes: [Change]
     public let digests: [DigestStamp]
+    /// The entry at which the store must stand for the run to continue it: one that stands elsewhere
+    /// throws `moved`, except at `through`, where the run is there already. Nil: what is there already
+    /// is passed over, anything else taken.
+    public let after: SequenceNumber?
     /// The last entry of the run.
     public let through: SequenceNumber
 
-    public init(changes: [Change], digests: [DigestStamp], through: SequenceNumber) {
+    public init(
+        changes: [Change], digests: [DigestStamp], after: SequenceNumber? = nil,
+        through: SequenceNumber
+    ) {
         self.changes = changes
         self.digests = digests
+        self.after = after
         self.through = through
+    }
+
+    /// Whether a store at this entry has to take the run.
+    public func isDue(
+        at applied: SequenceNumber, of store: String
+    ) throws(StoreError) -> Bool {
+        if applied == through { return false }
+        if let after, applied != after { throw .moved(store: store, applied: applied) }
+        return applied < through
     }
 }
 
@@ -85,12 +102,17 @@ public enum StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused(store: String, problem: String)
     /// The store holds something that no entry put there.
     case damaged(store: String, problem: String)
+    /// The store stands at another entry than it was left at: it was restored, emptied or replaced, or
+    /// somebody else writes it. Nothing was written.
+    case moved(store: String, applied: SequenceNumber)
 
     public var description: String {
         switch self {
         case .unavailable(let store, let problem): "\(store) did not answer: \(problem)"
         case .refused(let store, let problem): "\(store): \(problem)"
         case .damaged(let store, let problem): "\(store) is damaged: \(problem)"
+        case .moved(let store, let applied):
+            "\(store) stands at entry \(applied), which is not where it was left"
         }
     }
 }

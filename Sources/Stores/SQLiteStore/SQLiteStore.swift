@@ -67,16 +67,16 @@ public final class SQLiteStore: RowStore {
         let path = path
         do {
             try await database.write { database in
-                guard batch.through > (try StampTables.appliedSequence(database)) else { return }
+                let applied = try StampTables.appliedSequence(database)
+                guard try batch.isDue(at: applied, of: path) else { return }
                 for change in batch.changes {
                     guard let table = tables[change.key.dataset] else {
-                        throw StoreError.refused(
-                            store: path,
-                            problem: "no dataset '\(change.key.dataset)' is known")
+                        throw unknown(change.key.dataset, path)
                     }
                     try table.apply(change, to: database)
                 }
-                try StampTables.write(batch.digests, through: batch.through, to: database)
+                try StampTables.write(batch.digests, to: database)
+                try StampTables.write(batch.through, to: database)
             }
         } catch {
             throw storeError(error, store: path)
@@ -107,9 +107,19 @@ public final class SQLiteStore: RowStore {
 
     private func table(_ dataset: String) throws(StoreError) -> StoreTable {
         guard let table = tables[dataset] else {
-            throw .refused(store: path, problem: "no dataset '\(dataset)' is known")
+            throw unknown(dataset, path)
         }
         return table
+    }
+
+    private func write(
+        _ body: @escaping @Sendable (Database) throws -> Void
+    ) async throws(StoreError) {
+        do {
+            try await database.write(body)
+        } catch {
+            throw storeError(error, store: path)
+        }
     }
 
     private func read<Result: Sendable>(
@@ -121,6 +131,48 @@ public final class SQLiteStore: RowStore {
             throw storeError(error, store: path)
         }
     }
+}
+
+extension SQLiteStore: ReplicaStore {
+    public func position() async throws(StoreError) -> StorePosition {
+        try await read { try StampTables.position($0) }
+    }
+
+    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+        let (tables, path) = (tables, path)
+        try await write { database in
+            for dataset in datasets {
+                guard let table = tables[dataset] else { throw unknown(dataset, path) }
+                try table.empty(database)
+                try StampTables.forget(dataset, in: database)
+            }
+        }
+    }
+
+    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+        let (tables, path) = (tables, path)
+        try await write { database in
+            for stamped in rows {
+                guard let table = tables[stamped.row.dataset] else {
+                    throw unknown(stamped.row.dataset, path)
+                }
+                try table.put(stamped, to: database)
+            }
+        }
+    }
+
+    public func finish(
+        _ position: StorePosition, digests: [DigestStamp]
+    ) async throws(StoreError) {
+        try await write { database in
+            try StampTables.write(digests, to: database)
+            try StampTables.take(position, into: database)
+        }
+    }
+}
+
+private func unknown(_ dataset: String, _ store: String) -> StoreError {
+    .refused(store: store, problem: "no dataset '\(dataset)' is known")
 }
 
 private func storeError(_ error: any Error, store: String) -> StoreError {

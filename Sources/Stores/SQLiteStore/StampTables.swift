@@ -12,6 +12,8 @@ enum StampTables {
             dataset TEXT NOT NULL, account TEXT NOT NULL, sum BLOB NOT NULL, count INTEGER NOT NULL,
             PRIMARY KEY (dataset, account)) WITHOUT ROWID
         """,
+        "CREATE TABLE IF NOT EXISTS opsd_datasets(dataset TEXT NOT NULL PRIMARY KEY)",
+        "CREATE TABLE IF NOT EXISTS opsd_journal(journal TEXT NOT NULL)",
     ]
 
     static func appliedSequence(_ database: Database) throws -> SequenceNumber {
@@ -23,12 +25,42 @@ enum StampTables {
         return SequenceNumber(rawValue: sequence)
     }
 
-    static func write(
-        _ digests: [DigestStamp], through sequence: SequenceNumber, to database: Database
-    ) throws {
+    static func position(_ database: Database) throws -> StorePosition {
+        StorePosition(
+            journal: try String.fetchOne(database, sql: "SELECT journal FROM opsd_journal"),
+            applied: try appliedSequence(database),
+            datasets: Set(
+                try String.fetchAll(database, sql: "SELECT dataset FROM opsd_datasets")))
+    }
+
+    /// Adds the position's datasets to those that are whole, and takes over the rest of it.
+    static func take(_ position: StorePosition, into database: Database) throws {
+        try write(position.applied, to: database)
+        try database.execute(sql: "DELETE FROM opsd_journal")
+        if let journal = position.journal {
+            try database.execute(
+                sql: "INSERT INTO opsd_journal VALUES (?)", arguments: [journal])
+        }
+        for dataset in position.datasets {
+            try database.execute(
+                sql: "INSERT OR IGNORE INTO opsd_datasets VALUES (?)", arguments: [dataset])
+        }
+    }
+
+    static func forget(_ dataset: String, in database: Database) throws {
+        for table in ["opsd_digests", "opsd_datasets"] {
+            try database.execute(
+                sql: "DELETE FROM \(table) WHERE dataset = ?", arguments: [dataset])
+        }
+    }
+
+    static func write(_ sequence: SequenceNumber, to database: Database) throws {
         try database.execute(sql: "DELETE FROM opsd_applied")
         try database.execute(
             sql: "INSERT INTO opsd_applied VALUES (?)", arguments: [sequence.rawValue])
+    }
+
+    static func write(_ digests: [DigestStamp], to database: Database) throws {
         let statement = try database.cachedStatement(
             sql: "INSERT OR REPLACE INTO opsd_digests VALUES (?, ?, ?, ?)")
         for stamp in digests {

@@ -66,15 +66,24 @@ struct StoreTable: Sendable {
             try statement.execute(arguments: StatementArguments(change.key.values.map(\.stored)))
             return
         }
-        guard row.values.count == schema.fields.count else {
+        try put(StampedRow(row: row, sequence: change.sequence), to: database)
+    }
+
+    func put(_ stamped: StampedRow, to database: Database) throws {
+        let values = stamped.row.values
+        guard values.count == schema.fields.count else {
             throw StoreError.refused(
                 store: schema.dataset,
                 problem: """
-                    a row has \(row.values.count) values where \(schema.fields.count) are declared
+                    a row has \(values.count) values where \(schema.fields.count) are declared
                     """)
         }
         let statement = try database.cachedStatement(sql: upsert)
-        try statement.execute(binding: row.values, then: change.sequence.rawValue)
+        try statement.execute(binding: values, then: stamped.sequence.rawValue)
+    }
+
+    func empty(_ database: Database) throws {
+        try database.execute(sql: "DELETE FROM \(name)")
     }
 
     func row(_ key: RowKey, in database: Database) throws -> StampedRow? {
