@@ -47,6 +47,20 @@ private final class Log: Sendable {
     }
 }
 
+/// Under a lock: many tasks go in and out.
+private final class Level: Sendable {
+    private let content = Mutex((now: 0, most: 0))
+
+    var most: Int { content.withLock { $0.most } }
+    func rise() {
+        content.withLock {
+            $0.now += 1
+            $0.most = max($0.most, $0.now)
+        }
+    }
+    func fall() { content.withLock { $0.now -= 1 } }
+}
+
 @Suite(.timeLimit(.minutes(1))) struct ConnectionPoolTests {
     private let log = Log()
 
@@ -77,23 +91,20 @@ private final class Log: Sendable {
 
     @Test func neverMoreThanTheLimitAndEveryoneIsServed() async throws {
         let pool = pool(max: 3)
-        let most = Mutex((now: 0, most: 0))
+        let level = Level()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<60 {
                 group.addTask {
                     try await pool.with { _ throws(StoreError) in
-                        most.withLock {
-                            $0.now += 1
-                            $0.most = max($0.most, $0.now)
-                        }
+                        level.rise()
                         try? await Task.sleep(for: .milliseconds(1))
-                        most.withLock { $0.now -= 1 }
+                        level.fall()
                     }
                 }
             }
             try await group.waitForAll()
         }
-        #expect(most.withLock { $0.most } == 3)
+        #expect(level.most == 3)
         #expect(await pool.use == PoolUse(lent: 0, idle: 3, max: 3, waiting: 0))
         await pool.close()
     }
