@@ -74,6 +74,7 @@ let package = Package(
         .target(
             name: "Trading", dependencies: ["Ledger", "StrictYAML", logging, metrics],
             swiftSettings: house),
+        .target(name: "DualWrite", dependencies: ["Ledger", logging], swiftSettings: house),
         .target(
             name: "Control",
             dependencies: ["Ledger", "CProcess", coreMetrics, grdb],
@@ -131,6 +132,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "DualWriteTests",
+            dependencies: ["DualWrite", "Ledger", "SQLiteStore", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],

@@ -76,6 +76,15 @@ extension RowStoreConformance {
             $0.limit = 3
             $0.offset = 4
         },
+        query("a page begins after a key", finds: [9, 1, 4, 7]) {
+            $0.order = nil
+            $0.afterKey = [.text("g0"), .integer(6)]
+            $0.limit = 4
+        },
+        query("a page begins after a key that is not there", finds: [2, 5, 8, 11]) {
+            $0.order = nil
+            $0.afterKey = [.text("g1"), .integer(.max)]
+        },
         query("a page past the end is empty", finds: []) { $0.offset = 99 },
         .init(description: "an unknown field is refused") { store in
             for field in ["nothing", "group\" OR 1=1 --", ""] {

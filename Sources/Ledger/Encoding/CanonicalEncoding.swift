@@ -30,12 +30,21 @@ extension Row {
     /// The row and how many of its values are the key. The values' count is whatever stands there:
     /// the schema of the reader decides whether it fits.
     public init(encoded bytes: [UInt8]) throws(CanonicalEncodingError) {
+        (self, _) = try Self.decoded(bytes)
+    }
+
+    static func decoded(
+        _ bytes: [UInt8]
+    ) throws(CanonicalEncodingError) -> (row: Row, keyCount: Int) {
         var reader = ByteReader(bytes)
-        dataset = try reader.text()
-        _ = try reader.count()
+        let dataset = try reader.text()
+        let keyCount = try reader.count()
         var values: [Value] = []
         while !reader.isAtEnd { values.append(try reader.value()) }
-        self.values = values
+        guard keyCount <= values.count else {
+            throw CanonicalEncodingError(offset: reader.position)
+        }
+        return (Row(dataset: dataset, values: values), keyCount)
     }
 }
 

@@ -22,6 +22,16 @@ public struct RowChange: Sendable, Hashable {
             encoded: row.encoded(keyCount: key.values.count))
     }
 
+    /// What a store does with it.
+    public func storeChange(
+        at sequence: SequenceNumber
+    ) throws(CanonicalEncodingError) -> StoreBatch.Change {
+        let (row, keyCount) = try Row.decoded(encoded)
+        return StoreBatch.Change(
+            key: RowKey(dataset: dataset, values: Array(row.values.prefix(keyCount))),
+            row: operation == .put ? row : nil, sequence: sequence)
+    }
+
     /// The row as it stands after a `put`; for `delete` a row of key fields alone.
     public func row() throws(CanonicalEncodingError) -> Row {
         try Row(encoded: encoded)

@@ -36,6 +36,9 @@ public enum JournalError: Error, Sendable, Equatable {
     case missing(path: String)
     /// Bytes are not what was written. `after` is the last entry that is known to be whole.
     case damaged(file: String, after: SequenceNumber, problem: String)
+    /// The entries that were asked for were in older files, which have been deleted: what they did is in
+    /// a store or a snapshot.
+    case deleted(file: String, after: SequenceNumber, through: SequenceNumber)
     /// The disk is full: nothing of the batch was written. Retrying helps once there is room.
     case diskFull(path: String)
     /// Reading or flushing failed, so whether the batch is durable is not known. The writer must stop and
@@ -54,6 +57,11 @@ extension JournalError: CustomStringConvertible {
             "\(path): there is no journal here; `opsd run` makes one"
         case .damaged(let file, let after, let problem):
             "\(file): damaged after entry \(after) (\(after.epochAndNumber)): \(problem)"
+        case .deleted(let file, let after, let through):
+            """
+            \(file): the entries after \(after) up to \(through) are gone with the files before this \
+            one
+            """
         case .diskFull(let path):
             "\(path): the disk is full; nothing was written; make room and try again"
         case .inputOutput(let path, let problem):

@@ -30,9 +30,8 @@ public final class JournalReader {
     }
 
     /// The entries after a sequence number, oldest first, at most `limit` of them. Fewer, or none,
-    /// only when the journal has no more. Throws `damaged` when the files that held the next entries
-    /// are gone, and, naming the last whole entry, as soon as
-    /// a byte of an entry is not what was written: nothing damaged is ever returned or passed over.
+    /// only when the journal has no more. Throws `deleted` when the files that held the next entries
+    /// are gone, and `damaged`, naming the last whole entry, as soon as a byte of an entry is not what was written: nothing damaged is ever returned or passed over.
     public func entries(
         after sequence: SequenceNumber, limit: Int
     ) throws(JournalError) -> [Entry] {
@@ -188,12 +187,7 @@ public final class JournalReader {
     ) throws(JournalError) {
         let previous = try open(oldest).header.previous
         guard previous.sequence > sequence, previous.checksum != .origin else { return }
-        throw .damaged(
-            file: oldest.path, after: sequence,
-            problem: """
-                the entries after \(sequence) up to \(previous.sequence) are gone with the files \
-                before this one
-                """)
+        throw .deleted(file: oldest.path, after: sequence, through: previous.sequence)
     }
 
     /// Closes the file that was read last.

@@ -12,8 +12,8 @@ public protocol ReplicaStore: RowStore {
     /// Puts rows, and leaves the applied sequence where it is. The same rows again change nothing.
     func fill(_ rows: [StampedRow]) async throws(StoreError)
 
-    /// These datasets are wholly there, as of `position.applied` or later; with them the store takes
-    /// over the position's journal and applied sequence, whatever it had before.
+    /// The store takes over this position, whatever it had before: exactly the position's datasets are
+    /// wholly there, as of its applied sequence or later. Digests of other scopes stay.
     func finish(
         _ position: StorePosition, digests: [DigestStamp]
     ) async throws(StoreError)
@@ -24,7 +24,7 @@ public struct StorePosition: Sendable, Hashable {
     /// The journal's identity; nil for a store that no journal has written.
     public var journal: String?
     public var applied: SequenceNumber
-    /// The datasets that are wholly there as of `applied`. In `finish`: those that became so.
+    /// The datasets that are wholly there as of `applied`.
     public var datasets: Set<String>
 
     public init(journal: String?, applied: SequenceNumber, datasets: Set<String>) {

@@ -14,11 +14,12 @@ extension RowQuery {
                     let (one, other) = (left.row.values[order.index], right.row.values[order.index])
                     if one != other { return one.precedes(other) != isDescending }
                 }
-                for index in 0..<schema.keyCount {
-                    let (one, other) = (left.row.values[index], right.row.values[index])
-                    if one != other { return one.precedes(other) != isDescending }
-                }
-                return false
+                let keys = (
+                    left.row.values.prefix(schema.keyCount),
+                    right.row.values.prefix(schema.keyCount)
+                )
+                return isDescending
+                    ? Value.precede(keys.1, keys.0) : Value.precede(keys.0, keys.1)
             }
         return Array(found.dropFirst(offset).prefix(limit))
     }
@@ -38,6 +39,9 @@ extension RowQuery {
         }
         return rows.filter { stamped in
             let values = stamped.row.values
+            if let afterKey, !Value.precede(afterKey, values.prefix(schema.keyCount)) {
+                return false
+            }
             if let range {
                 let value = values[range.index]
                 if value == .null { return false }
@@ -60,6 +64,14 @@ extension RowQuery {
 }
 
 extension Value {
+    /// The order of keys: by the first field that differs.
+    fileprivate static func precede(
+        _ left: some Sequence<Value>, _ right: some Sequence<Value>
+    ) -> Bool {
+        for (one, other) in zip(left, right) where one != other { return one.precedes(other) }
+        return false
+    }
+
     /// The order of one field's values: null first, numbers and times by size, texts by bytes.
     fileprivate func precedes(_ other: Value) -> Bool {
         switch (self, other) {

@@ -85,6 +85,9 @@ public struct RowQuery: Sendable {
     /// Optional fields that must not be null.
     public var present: [String] = []
     public var range: Range?
+    /// Only rows whose key stands after this one, in the order of the keys: how a large dataset is read
+    /// page by page. Not together with `order`.
+    public var afterKey: [Value]?
     /// The field to order by; ties, and everything when nil, by key.
     public var order: (field: String, descending: Bool)?
     public var limit = 100
@@ -95,7 +98,7 @@ public struct RowQuery: Sendable {
     }
 }
 
-public enum StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The store did not answer; whether a write arrived is unknown. Retrying is safe.
     case unavailable(store: String, problem: String)
     /// The store answered that it cannot: another try gives the same answer.

@@ -33,7 +33,6 @@ enum StampTables {
                 try String.fetchAll(database, sql: "SELECT dataset FROM opsd_datasets")))
     }
 
-    /// Adds the position's datasets to those that are whole, and takes over the rest of it.
     static func take(_ position: StorePosition, into database: Database) throws {
         try write(position.applied, to: database)
         try database.execute(sql: "DELETE FROM opsd_journal")
@@ -41,9 +40,10 @@ enum StampTables {
             try database.execute(
                 sql: "INSERT INTO opsd_journal VALUES (?)", arguments: [journal])
         }
+        try database.execute(sql: "DELETE FROM opsd_datasets")
         for dataset in position.datasets {
             try database.execute(
-                sql: "INSERT OR IGNORE INTO opsd_datasets VALUES (?)", arguments: [dataset])
+                sql: "INSERT INTO opsd_datasets VALUES (?)", arguments: [dataset])
         }
     }
 

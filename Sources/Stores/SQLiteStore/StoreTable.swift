@@ -172,6 +172,12 @@ struct StoreTable: Sendable {
                 arguments.append(before.stored)
             }
         }
+        if let key = query.afterKey {
+            let columns = schema.keyFields.map { Self.quoted($0.name) }.joined(separator: ", ")
+            let marks = Array(repeating: "?", count: key.count).joined(separator: ", ")
+            terms.append("(\(columns)) > (\(marks))")
+            arguments += key.map(\.stored)
+        }
         return (terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND "), arguments)
     }
 

@@ -201,33 +201,9 @@ private struct CheckpointRound: Sendable {
     let batch: StoreBatch
     let endedOrders: [String]
 
-    /// Rows stand in the order in which they first changed: ids grow, so that a store which keeps
-    /// rows by key appends to its trees instead of searching them.
     init(_ batches: [CommittedBatch]) {
-        var changes: [StoreBatch.Change] = []
-        var places: [RowKey: Int] = [:]
-        var digests: [DigestScope: Digest] = [:]
-        var through = SequenceNumber.none
-        places.reserveCapacity(batches.reduce(0) { $0 + $1.changes.count })
-        for batch in batches {
-            for change in batch.changes {
-                if let place = places[change.key] {
-                    changes[place] = change
-                } else {
-                    places[change.key] = changes.count
-                    changes.append(change)
-                }
-            }
-            for draft in batch.drafts {
-                for stamp in draft.digests { digests[stamp.scope] = stamp.digest }
-                through = draft.sequence
-            }
-        }
-        endedOrders = changes.compactMap(Self.endedOrder)
-        batch = StoreBatch(
-            changes: changes,
-            digests: digests.map { DigestStamp(scope: $0.key, digest: $0.value) },
-            through: through)
+        batch = StoreBatch(net: batches.map(\.run))
+        endedOrders = batch.changes.compactMap(Self.endedOrder)
     }
 
     private static func endedOrder(_ change: StoreBatch.Change) -> String? {

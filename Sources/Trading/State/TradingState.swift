@@ -79,6 +79,9 @@ public struct CommittedBatch: Sendable {
     var effects: [Effect] = []
     /// Steps of the state's undo list that belong to it.
     var undoCount = 0
+
+    /// As those take it who follow the journal.
+    var run: JournalRun { JournalRun(drafts: drafts, changes: changes) }
 }
 
 /// A new version of something that readers see.

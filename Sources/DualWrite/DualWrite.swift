@@ -1,0 +1,33 @@
+public import Ledger
+
+/// All stores that follow the journal, each by itself.
+public final class DualWrite: Sendable {
+    public let routes: RouteTable
+    public let followers: [StoreFollower]
+
+    /// - Parameter stores: by name; one that no route names is not written.
+    public init(
+        routes: RouteTable, stores: [String: any ReplicaStore], journal: String, feed: JournalFeed,
+        source: any CoreRows, timing: StoreFollower.Timing = StoreFollower.Timing()
+    ) {
+        self.routes = routes
+        followers = stores.sorted { $0.key < $1.key }.compactMap { name, store in
+            let datasets = routes.datasets(of: name)
+            if datasets.isEmpty { return nil }
+            return StoreFollower(
+                name: name, store: store, journal: journal, feed: feed, source: source,
+                datasets: datasets, timing: timing)
+        }
+    }
+
+    public subscript(store: String) -> StoreFollower? {
+        followers.first { $0.name == store }
+    }
+
+    /// Until the task is cancelled.
+    public func run() async {
+        await withDiscardingTaskGroup { group in
+            for follower in followers { group.addTask { await follower.run() } }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+public import Ledger
+
+/// What a store that follows the journal is doing, for people and for metrics.
+public struct FollowerState: Sendable, Hashable {
+    public enum Condition: Sendable, Hashable {
+        /// Nothing is known of it yet.
+        case starting
+        case following
+        /// Datasets are being copied from the core's own rows.
+        case filling(Progress)
+        /// It does not answer, or cannot write at present; it is tried again and again.
+        case failing(StoreError)
+        /// It holds entries that the journal does not have. Nothing is written until a person resolves
+        /// it: `opsd rebuild`, or the journal's files put back.
+        case ahead(of: SequenceNumber)
+        /// It is the copy of another journal. Nothing is written until a person has it rebuilt.
+        case foreign(journal: String)
+    }
+
+    public struct Progress: Sendable, Hashable {
+        public var dataset: String
+        public var rows: Int
+        /// Of all datasets that are being filled.
+        public var rowsTotal: Int
+    }
+
+    public var condition = Condition.starting
+    /// The last entry whose effect is wholly in the store; nil as long as it is not known.
+    public var applied: SequenceNumber?
+    /// The time of the oldest entry that the store does not have; nil when it has them all, or when
+    /// there is none that was tried.
+    public var behindSince: Timestamp?
+    public var wholeDatasets: Set<String> = []
+    /// Entries that the journal has and the store does not; nil when that is not known.
+    public var lagEntries: Int64?
+    /// Rows written since the start.
+    public var rowsWritten = 0
+
+    public init() {}
+
+    /// It has every entry, or will have in a moment.
+    public var isFollowing: Bool { condition == .following }
+}
