@@ -12,6 +12,8 @@ public final class TradingCore: Sendable {
         public var engine = Engine.Options()
         public var journal = SQLiteJournal.Options()
         public var timing = ExecutionTiming()
+        /// Changes of rows that stay in memory for those who follow the journal.
+        public var feedRows = 1_000
         /// Tasks that carry orders to the broker. Each has up to `callsPerWorker` calls under way.
         public var workers = 20
         public var callsPerWorker = 16
@@ -22,6 +24,10 @@ public final class TradingCore: Sendable {
     public let engine: Engine
     public let history: OrderHistory
     public let checkpoint: Checkpoint
+    /// The journal, for those who keep copies.
+    public let feed: JournalFeed
+    /// The journal's name, by which a store knows what it is a copy of.
+    public let journalIdentity: String
     private let rules: [AccountRules]
     private let broker: any Broker
     private let options: Options
@@ -80,18 +86,23 @@ public final class TradingCore: Sendable {
             throw .recovery(error)
         }
         return TradingCore(
-            rules: rules, recovered: recovered, handOver: handOver, store: store, broker: broker,
-            options: options)
+            rules: rules, recovered: recovered, journalDirectory: journalDirectory,
+            handOver: handOver, store: store, broker: broker, options: options)
     }
 
     private init(
-        rules: [AccountRules], recovered: Recovery.Outcome, handOver: JournalHandOver,
-        store: any RowStore, broker: any Broker, options: Options
+        rules: [AccountRules], recovered: Recovery.Outcome, journalDirectory: String,
+        handOver: JournalHandOver, store: any RowStore, broker: any Broker, options: Options
     ) {
         let (stream, source) = AsyncStream<[Effect]>.makeStream()
         let counters = OutcomeCounters()
+        feed = JournalFeed(
+            directory: journalDirectory, head: recovered.state.lastSequence,
+            rowsMax: options.feedRows)
+        journalIdentity = recovered.state.digestKey.journalIdentity
         engine = Engine.start(
             state: recovered.state, options: options.engine, checkpoint: recovered.checkpoint,
+            feed: feed,
             openJournal: { () throws(JournalError) in try handOver.take() },
             effects: { effects in
                 counters.count(effects)

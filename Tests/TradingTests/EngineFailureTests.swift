@@ -73,6 +73,7 @@ private final class Failures: Sendable {
         let failures = failures
         let engine = Engine.start(
             state: state, checkpoint: checkpoint,
+            feed: JournalFeed(directory: "/none", head: state.lastSequence),
             openJournal: { () throws(JournalError) in FailingJournal(failures) },
             effects: { _ in })
         let snapshot = AccountSnapshot(

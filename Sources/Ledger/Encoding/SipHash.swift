@@ -32,6 +32,12 @@ public struct SipHashKey: Sendable, Hashable {
             + withUnsafeBytes(of: high.littleEndian, Array.init)
     }
 
+    /// A name for the journal whose key this is; it tells nothing of the key.
+    public var journalIdentity: String {
+        let digits = String(hash(Array("opsd journal".utf8)), radix: 16)
+        return String(repeating: "0", count: 32 - digits.utf8.count) + digits
+    }
+
     public func hash(_ bytes: [UInt8]) -> UInt128 {
         bytes.withUnsafeBytes { hash($0) }
     }

@@ -31,6 +31,7 @@ public final class Engine: Sendable {
     /// - Parameter openJournal: called on the writer thread, which then owns the journal.
     public static func start(
         state: TradingState, options: Options = Options(), checkpoint: Checkpoint,
+        feed: JournalFeed,
         openJournal: @escaping @Sendable () throws(JournalError) -> any Journal,
         effects: @escaping @Sendable ([Effect]) -> Void
     ) -> Engine {
@@ -38,7 +39,7 @@ public final class Engine: Sendable {
         let writer = EngineWriter(
             state: state, batchMax: options.batchMax, inbox: engine.inbox,
             published: engine.published, orders: engine.orders, checkpoint: checkpoint,
-            effects: effects)
+            feed: feed, effects: effects)
         let thread = Thread {
             writer.run(openJournal)
         }

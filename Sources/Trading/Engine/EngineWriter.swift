@@ -20,6 +20,7 @@ final class EngineWriter: @unchecked Sendable {
     private let published: PublishedState
     private let orders: OrderQueue
     private let checkpoint: Checkpoint
+    private let feed: JournalFeed
     private let effects: @Sendable ([Effect]) -> Void
     private let flusher: Flusher
     /// Decisions that are handed on and not answered yet.
@@ -28,7 +29,7 @@ final class EngineWriter: @unchecked Sendable {
 
     init(
         state: TradingState, batchMax: Int, inbox: Inbox, published: PublishedState,
-        orders: OrderQueue, checkpoint: Checkpoint,
+        orders: OrderQueue, checkpoint: Checkpoint, feed: JournalFeed,
         effects: @escaping @Sendable ([Effect]) -> Void
     ) {
         self.state = state
@@ -37,6 +38,7 @@ final class EngineWriter: @unchecked Sendable {
         self.published = published
         self.orders = orders
         self.checkpoint = checkpoint
+        self.feed = feed
         self.effects = effects
         flusher = Flusher(whenFlushed: { inbox.flushed($0) })
     }
@@ -127,6 +129,7 @@ final class EngineWriter: @unchecked Sendable {
         if !batch.drafts.isEmpty {
             published.publish(batch, head: flush.head)
             checkpoint.add(batch)
+            feed.add(batch.run)
         }
         // Before the answers: who hears that an order is accepted can also withdraw it.
         for case .dispatch(let orderID) in batch.effects { orders.add(orderID) }
