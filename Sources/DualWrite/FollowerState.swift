@@ -41,3 +41,32 @@ public struct FollowerState: Sendable, Hashable {
     /// It has every entry, or will have in a moment.
     public var isFollowing: Bool { condition == .following }
 }
+
+extension FollowerState.Condition {
+    /// For people, after "store NAME".
+    public var words: String {
+        switch self {
+        case .starting: "has not been asked yet"
+        case .following: "follows the journal"
+        case .filling(let progress):
+            "is being filled: \(progress.rows) of \(progress.rowsTotal) rows, now \(progress.dataset)"
+        case .failing(let error): "is not written: \(error)"
+        case .ahead(let head):
+            "is ahead of the journal, which ends at \(head): nothing is written to it"
+        case .foreign(let journal):
+            "is the copy of another journal (\(journal)): nothing is written to it"
+        }
+    }
+
+    /// One word for a table and for programs.
+    public var name: String {
+        switch self {
+        case .starting: "starting"
+        case .following: "following"
+        case .filling: "filling"
+        case .failing: "failing"
+        case .ahead: "ahead"
+        case .foreign: "foreign"
+        }
+    }
+}

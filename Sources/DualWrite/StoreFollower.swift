@@ -48,7 +48,7 @@ public final class StoreFollower: Sendable {
 
     public let name: String
     public let datasets: Set<String>
-    private let store: any ReplicaStore
+    public let store: any ReplicaStore
     private let journal: String
     private let feed: JournalFeed
     private let source: any CoreRows
@@ -99,10 +99,11 @@ public final class StoreFollower: Sendable {
         defer { timer.cancel() }
         return await withCheckedContinuation { continuation in
             let known: Bool? = content.withLock { content in
-                guard content.state.isFollowing, let applied = content.state.applied else {
-                    return false
+                switch (content.state.condition, content.state.applied) {
+                case (.following, let applied?) where applied >= sequence: return true
+                case (.following, _), (.starting, _): break
+                default: return false
                 }
-                if applied >= sequence { return true }
                 content.waiters.append(
                     Waiter(id: id, sequence: sequence, continuation: continuation))
                 return nil

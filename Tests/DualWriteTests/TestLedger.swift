@@ -170,6 +170,7 @@ final class UnreliableStore: ReplicaStore {
     let real: any ReplicaStore
     private let line = Mutex(Line.good)
     private let calls = Mutex(0)
+    private let reads = Mutex(0)
 
     init(_ real: any ReplicaStore) {
         self.real = real
@@ -177,6 +178,7 @@ final class UnreliableStore: ReplicaStore {
 
     func set(_ new: Line) { line.withLock { $0 = new } }
     var writeCalls: Int { calls.withLock { $0 } }
+    var readCalls: Int { reads.withLock { $0 } }
 
     private func pass<Result: Sendable>(
         _ body: () async throws(StoreError) -> Result
@@ -220,10 +222,12 @@ final class UnreliableStore: ReplicaStore {
         try await pass { () throws(StoreError) in try await real.apply(batch) }
     }
     func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
-        try await pass { () throws(StoreError) in try await real.row(key) }
+        reads.withLock { $0 += 1 }
+        return try await pass { () throws(StoreError) in try await real.row(key) }
     }
     func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
-        try await pass { () throws(StoreError) in try await real.rows(query) }
+        reads.withLock { $0 += 1 }
+        return try await pass { () throws(StoreError) in try await real.rows(query) }
     }
     func count(_ query: RowQuery) async throws(StoreError) -> Int {
         try await pass { () throws(StoreError) in try await real.count(query) }

@@ -1,0 +1,142 @@
+public import Ledger
+internal import Logging
+internal import Synchronization
+
+/// Reads rows where the route says: from the preferred store, and from the next one where that fails.
+///
+/// A store is read only when it has everything that was durable when it was asked. One that fails, or
+/// is behind for longer than is waited for, is left out for the dataset from then on: the dataset is
+/// *degraded*, which is logged and shown. The way back is `run`'s: it compares, row by row, and returns
+/// only to a store that has caught up and agrees. Where every store fails, the core's own rows answer.
+///
+/// The lock guards what is degraded; it is held to look it up.
+public final class HybridReader: Sendable {
+    public struct Timing: Sendable {
+        /// How long a store may be behind what was durable at the question.
+        public var patience = Duration.milliseconds(250)
+        /// How often it is tried whether a degraded dataset can go back.
+        public var returnEvery = Duration.seconds(1)
+
+        public init() {}
+    }
+
+    public struct Degradation: Sendable, Hashable {
+        public var dataset: String
+        /// The store that should be read and is not.
+        public var store: String
+        public var since: Timestamp
+        public var problem: String
+    }
+
+    private let dualWrite: DualWrite
+    private let feed: JournalFeed
+    private let core: any CoreRows
+    private let timing: Timing
+    private let degraded = Mutex<[String: Degradation]>([:])
+    private let logger = Logger(label: "hybrid-reader")
+
+    public init(
+        _ dualWrite: DualWrite, feed: JournalFeed, core: any CoreRows, timing: Timing = Timing()
+    ) {
+        self.dualWrite = dualWrite
+        self.feed = feed
+        self.core = core
+        self.timing = timing
+    }
+
+    /// By dataset.
+    public var degradations: [Degradation] {
+        degraded.withLock { $0.values.sorted { $0.dataset < $1.dataset } }
+    }
+
+    public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
+        try await read(key.dataset) { store throws(StoreError) in try await store.row(key) }
+    }
+
+    /// One page of the rows that a query asks for.
+    public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
+        try await read(query.dataset) { store throws(StoreError) in try await store.rows(query) }
+    }
+
+    /// One page, and how many rows there are.
+    public func page(
+        _ query: RowQuery
+    ) async throws(StoreError) -> (total: Int, rows: [StampedRow]) {
+        try await read(query.dataset) { store throws(StoreError) in
+            (try await store.count(query), try await store.rows(query))
+        }
+    }
+
+    private func read<Result: Sendable>(
+        _ dataset: String, _ ask: (any RowStore) async throws(StoreError) -> Result
+    ) async throws(StoreError) -> Result {
+        let head = feed.head
+        for (place, name) in (dualWrite.routes[dataset]?.reads ?? []).enumerated() {
+            if place == 0, degraded.withLock({ $0[dataset]?.store }) == name { continue }
+            guard let follower = dualWrite[name] else { continue }
+            let problem: String
+            do throws(StoreError) {
+                if await follower.reach(head, within: timing.patience) {
+                    return try await ask(follower.store)
+                }
+                problem = "it is behind: \(follower.state.condition.words)"
+            } catch {
+                // The question is wrong, and no other store could answer it.
+                if case .refused = error { throw error }
+                problem = error.description
+            }
+            if place == 0 { degrade(dataset, name, problem) }
+        }
+        try await core.reach(head)
+        return try await ask(core.store)
+    }
+
+    private func degrade(_ dataset: String, _ store: String, _ problem: String) {
+        let isNews = degraded.withLock { degraded in
+            guard degraded[dataset] == nil else { return false }
+            degraded[dataset] = Degradation(
+                dataset: dataset, store: store, since: .now(), problem: problem)
+            return true
+        }
+        guard isNews else { return }
+        logger.error(
+            "the dataset is degraded: it is read elsewhere",
+            metadata: ["dataset": "\(dataset)", "store": "\(store)", "problem": "\(problem)"])
+    }
+
+    // MARK: The way back
+
+    /// Until the task is cancelled.
+    public func run() async {
+        while !Task.isCancelled {
+            for degradation in degradations { await tryToReturn(degradation) }
+            try? await Task.sleep(for: timing.returnEvery)
+        }
+    }
+
+    private func tryToReturn(_ degradation: Degradation) async {
+        let (dataset, store) = (degradation.dataset, degradation.store)
+        guard dualWrite.routes[dataset]?.reads.first == store, let follower = dualWrite[store]
+        else {
+            // The route has changed meanwhile.
+            return degraded.withLock { $0[dataset] = nil }
+        }
+        guard await follower.reach(feed.head, within: timing.patience) else { return }
+        let agreement = Agreement(follower: follower, core: core, feed: feed)
+        do throws(StoreError) {
+            if let difference = try await agreement.difference(in: dataset) {
+                return logger.warning(
+                    "the dataset stays degraded: the store does not agree",
+                    metadata: [
+                        "dataset": "\(dataset)", "store": "\(store)", "row": "\(difference)",
+                    ])
+            }
+        } catch {
+            return
+        }
+        degraded.withLock { $0[dataset] = nil }
+        logger.notice(
+            "the dataset is read again where it should be",
+            metadata: ["dataset": "\(dataset)", "store": "\(store)"])
+    }
+}
