@@ -150,6 +150,7 @@ public final class StoreFollower: Sendable {
             } catch {
                 if Task.isCancelled { break }
                 report(error)
+                await noteLag()
                 takeWish()?.end(error)
                 await rest(for: pause)
                 pause = min(pause * 2, timing.retryLast)
@@ -337,6 +338,15 @@ public final class StoreFollower: Sendable {
         }
         if isNews { logger.error("the store is not written", metadata: ["problem": "\(error)"]) }
         for waiter in waiters { waiter.continuation.resume(returning: false) }
+    }
+
+    /// From when on a store that fails is behind.
+    private func noteLag() async {
+        let state = state
+        guard let applied = state.applied, state.lagEntries ?? 0 > 0, state.behindSince == nil,
+            let first = try? await feed.run(after: applied, rowsMax: 1).drafts.first
+        else { return }
+        content.withLock { $0.state.behindSince = first.time }
     }
 
     private func stop(_ condition: FollowerState.Condition, _ position: StorePosition) {
