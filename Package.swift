@@ -85,6 +85,9 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb, sqlite],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
+            name: "FileStore", dependencies: ["Connections", "ExactJSON", "Ledger"],
+            path: "Sources/Stores/FileStore", swiftSettings: house),
+        .target(
             name: "AlpacaBroker",
             dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
@@ -132,6 +135,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "FileStoreTests", dependencies: ["FileStore", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "DualWriteTests",

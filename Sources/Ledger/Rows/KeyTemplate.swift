@@ -1,8 +1,12 @@
+internal import Foundation
+
 /// A text with places for key fields, as `acc:positions:{account_id}`: how a store without columns
 /// names the thing that holds a row.
 ///
 /// What a value is written as can always be read back: `%`, control characters and the characters
 /// that the template reserves are written as `%` and two hexadecimal digits, the empty text as `%`.
+/// So are the letters beyond ASCII of a text that is not in Unicode's normal form C, so that no two keys
+/// look alike to a program that compares texts as people do.
 public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
     private enum Part: Sendable, Hashable {
         case literal(String)
@@ -11,10 +15,15 @@ public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
 
     private let parts: [Part]
     private let reserved: Set<UInt8>
+    private let reservedFirst: Set<UInt8>
     public let description: String
 
-    /// - Parameter reserved: characters that separate the parts of a key in this kind of store.
-    public init(_ text: String, reserved: String) throws(KeyTemplateError) {
+    /// - Parameters:
+    ///   - reserved: characters that separate the parts of a key in this kind of store.
+    ///   - reservedFirst: characters that a value must not begin with.
+    public init(
+        _ text: String, reserved: String, reservedFirst: String = ""
+    ) throws(KeyTemplateError) {
         var parts: [Part] = []
         var rest = Substring(text)
         while let open = rest.firstIndex(of: "{") {
@@ -42,6 +51,7 @@ public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
             if let first = literal.utf8.first { characters.insert(first) }
         }
         self.reserved = characters.union(Array("%".utf8))
+        self.reservedFirst = Set(reservedFirst.utf8)
         description = text
     }
 
@@ -90,10 +100,14 @@ public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
 
     private func escaped(_ text: String) -> String {
         if text.isEmpty { return "%" }
-        if !text.utf8.contains(where: mustEscape) { return text }
+        let isFirstReserved = text.utf8.first.map(reservedFirst.contains) ?? false
+        let isNormal =
+            text.utf8.allSatisfy { $0 < 0x80 }
+            || text.precomposedStringWithCanonicalMapping.utf8.elementsEqual(text.utf8)
+        if isNormal, !isFirstReserved, !text.utf8.contains(where: mustEscape) { return text }
         var bytes: [UInt8] = []
         for byte in text.utf8 {
-            if mustEscape(byte) {
+            if mustEscape(byte) || byte >= 0x80 && !isNormal || bytes.isEmpty && isFirstReserved {
                 bytes.append(UInt8(ascii: "%"))
                 bytes += Array(Self.hex(byte).utf8)
             } else {

@@ -1,0 +1,179 @@
+public import Ledger
+
+/// How one dataset's rows lie in files: which file a row is in, and what stands there.
+///
+/// - JSON: an object, a member a row: the row's rest of the key → an object of the shown fields, or one
+///   field's value alone. Where the path names the whole key, the file is the object of one row.
+/// - CSV: a line of names, then a line a row: the key fields that the path does not name, then the shown
+///   fields; lines in the order of their keys.
+public struct FileLayout: Sendable, Hashable {
+    public enum Format: String, Sendable, Hashable, CaseIterable {
+        case json, csv
+    }
+
+    public enum Content: Sendable, Hashable {
+        /// The shown fields by name.
+        case object
+        /// This field's value alone; JSON only.
+        case value(String)
+    }
+
+    /// A field that is written, and its name there.
+    struct Shown: Sendable, Hashable {
+        let index: Int
+        let field: Field
+        let name: String
+    }
+
+    let schema: Schema
+    let path: KeyTemplate
+    let format: Format
+    let content: Content
+    /// Names of fields of the path, and where they stand in the row.
+    let pathFields: [String: Int]
+    /// Key fields that the path does not name: they name a row within its file.
+    let entryFields: [Int]
+    let entry: KeyTemplate?
+    let shown: [Shown]
+    /// What is neither in the path, the entry nor shown: it lies with the stamps.
+    let hidden: [Int]
+
+    /// - Parameters:
+    ///   - path: relative to the store, as `{account_id}/held_days.json`. It may name fields that are no
+    ///     part of the key, if they never change.
+    ///   - fields: which fields are shown, by the name that they have there. Empty: all, by their own.
+    public init(
+        schema: Schema, path: String, format: Format = .json, content: Content = .object,
+        fields: [String: String] = [:]
+    ) throws(FileLayoutError) {
+        self.schema = schema
+        self.format = format
+        self.content = content
+        do {
+            self.path = try KeyTemplate(path, reserved: "/", reservedFirst: ".")
+        } catch {
+            throw FileLayoutError(problem: error.description)
+        }
+        try Self.check(path)
+        var pathFields: [String: Int] = [:]
+        for name in self.path.fields {
+            guard let index = schema.index(of: name) else {
+                throw FileLayoutError(problem: "\(schema.dataset) has no field '\(name)'")
+            }
+            pathFields[name] = index
+        }
+        self.pathFields = pathFields
+        let inPath = Set(pathFields.values)
+        entryFields = (0..<schema.keyCount).filter { !inPath.contains($0) }
+        let entryText = entryFields.map { "{\(schema.fields[$0].name)}" }.joined(separator: ":")
+        entry = entryText.isEmpty ? nil : try? KeyTemplate(entryText, reserved: ":")
+        let named = Set(inPath).union(entryFields)
+        shown = try Self.shown(schema, content, fields, besides: named)
+        let visible = named.union(shown.map(\.index))
+        hidden = schema.fields.indices.filter { !visible.contains($0) }
+        if format == .csv, content != .object || entry == nil {
+            throw FileLayoutError(
+                problem:
+                    "a CSV file has columns and many rows: leave the value out, and a key field out "
+                    + "of the path")
+        }
+    }
+
+    /// A dataset that nobody described: a file an account, or one file.
+    public init(schema: Schema) throws(FileLayoutError) {
+        let folder = schema.accountField.map { "{\(schema.fields[$0].name)}/" } ?? ""
+        try self.init(schema: schema, path: folder + schema.dataset + ".json")
+    }
+
+    private static func check(_ path: String) throws(FileLayoutError) {
+        let components = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard components.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else {
+            throw FileLayoutError(
+                problem:
+                    "'\(path)' is not below the store: no part of it may be empty or begin with '.'"
+            )
+        }
+    }
+
+    private static func shown(
+        _ schema: Schema, _ content: Content, _ names: [String: String], besides named: Set<Int>
+    ) throws(FileLayoutError) -> [Shown] {
+        if case .value(let name) = content {
+            guard let index = schema.index(of: name), !named.contains(index) else {
+                throw FileLayoutError(
+                    problem: "\(schema.dataset) has no field '\(name)' beside its key")
+            }
+            return [Shown(index: index, field: schema.fields[index], name: name)]
+        }
+        for name in names.keys.sorted() where schema.index(of: name) == nil {
+            throw FileLayoutError(problem: "\(schema.dataset) has no field '\(name)'")
+        }
+        let shown = schema.fields.enumerated().compactMap { index, field -> Shown? in
+            if named.contains(index) { return nil }
+            if names.isEmpty { return Shown(index: index, field: field, name: field.name) }
+            return names[field.name].map { Shown(index: index, field: field, name: $0) }
+        }
+        guard Set(shown.map(\.name)).count == shown.count else {
+            throw FileLayoutError(problem: "two fields of \(schema.dataset) have one name")
+        }
+        return shown
+    }
+
+    // MARK: Names
+
+    /// The file of a row, relative to the store.
+    func file(of values: [Value]) throws(StoreError) -> String {
+        let file = path.rendered { name in
+            pathFields[name].flatMap { values[$0].plainText } ?? ""
+        }
+        for part in file.split(separator: "/") where part.utf8.count > 240 {
+            throw .refused(
+                store: schema.dataset,
+                problem: "'\(part.prefix(60))…' is too long for a file's name")
+        }
+        return file
+    }
+
+    /// The values that the path of a file tells; nil for a file of another dataset.
+    func values(ofFile file: String) -> [Int: Value]? {
+        guard let texts = path.parsed(file) else { return nil }
+        return values(of: texts)
+    }
+
+    /// The name of a row within its file; empty where the file has one row.
+    func entryName(of values: [Value]) -> String {
+        entry?.rendered { name in
+            schema.index(of: name).flatMap { values[$0].plainText } ?? ""
+        } ?? ""
+    }
+
+    func values(ofEntry name: String) -> [Int: Value]? {
+        guard let entry else { return name.isEmpty ? [:] : nil }
+        return entry.parsed(name).flatMap(values(of:))
+    }
+
+    private func values(of texts: [String: String]) -> [Int: Value]? {
+        var values: [Int: Value] = [:]
+        for (name, text) in texts {
+            guard let index = schema.index(of: name) else { return nil }
+            let field = schema.fields[index]
+            // A null in a path is written as the empty text is.
+            if text.isEmpty, field.isOptional, field.type != .text {
+                values[index] = .null
+                continue
+            }
+            // One value has one name: another spelling of it is another program's.
+            guard let value = Value(plainText: text, as: field.type), value.plainText == text else {
+                return nil
+            }
+            values[index] = value
+        }
+        return values
+    }
+}
+
+/// A layout that cannot be. Trying again does not help.
+public struct FileLayoutError: Error, Equatable, CustomStringConvertible {
+    public let problem: String
+    public var description: String { problem }
+}

@@ -1,0 +1,337 @@
+internal import Connections
+internal import Foundation
+public import Ledger
+
+/// A copy of the rows in plain JSON and CSV files that other programs read: a folder an account.
+///
+/// A file is written whole, beside the old one, flushed, and put in its place; a batch writes each of its
+/// files once. The stamps lie in `.opsd/`, in a file for each file of rows, written after it; last comes
+/// the applied sequence. So after a crash at any point the applied sequence trails the rows, and applying
+/// the batch again gives the same files.
+///
+/// What other programs change is read as it lies: a row without stamp is one that nobody journaled.
+public actor FileStore: ReplicaStore {
+    private nonisolated let thread = ThreadExecutor(name: "files")
+    public nonisolated var unownedExecutor: UnownedSerialExecutor {
+        thread.asUnownedSerialExecutor()
+    }
+
+    private struct Known {
+        let rows: Folder.Identity?
+        let stamps: Folder.Identity?
+        let file: RowFile
+    }
+
+    /// Files are kept as they were read or written last, until they have changed.
+    private static let knownRowsMax = 200_000
+
+    private let folder: Folder
+    private let layouts: [String: FileLayout]
+    private var known: [String: Known] = [:]
+    private var knownRows = 0
+    private var state: StoreFile?
+
+    /// - Parameters:
+    ///   - path: a folder, made when it is not there.
+    ///   - layouts: of datasets that are not to lie as `FileLayout(schema:)` has it.
+    public init(
+        path: String, schemas: SchemaCatalogue, layouts: [String: FileLayout] = [:]
+    ) throws(StoreError) {
+        folder = Folder(root: path)
+        var all: [String: FileLayout] = [:]
+        for schema in schemas.schemas {
+            do {
+                all[schema.dataset] = try layouts[schema.dataset] ?? FileLayout(schema: schema)
+            } catch {
+                throw .refused(store: path, problem: "\(error)")
+            }
+        }
+        self.layouts = all
+        try folder.makeRoot()
+    }
+
+    deinit { thread.stop() }
+
+    // MARK: - Writing
+
+    public func appliedSequence() async throws(StoreError) -> SequenceNumber {
+        try storeFile().position.applied
+    }
+
+    public func position() async throws(StoreError) -> StorePosition {
+        try storeFile().position
+    }
+
+    public func digests() async throws(StoreError) -> [DigestStamp] {
+        try storeFile().digests.map { DigestStamp(scope: $0.key, digest: $0.value) }
+    }
+
+    public func apply(_ batch: StoreBatch) async throws(StoreError) {
+        var state = try storeFile()
+        guard try batch.isDue(at: state.position.applied, of: folder.root) else { return }
+        var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
+        var datasets: [String: String] = [:]
+        for change in batch.changes {
+            let layout = try layout(change.key.dataset)
+            guard let row = change.row else {
+                for (file, name) in try places(of: change.key, layout) {
+                    changes[file, default: []].append((name, nil))
+                    datasets[file] = change.key.dataset
+                }
+                continue
+            }
+            try check(row, layout)
+            let file = try layout.file(of: row.values)
+            let stamped = StampedRow(row: row, sequence: change.sequence)
+            changes[file, default: []].append(
+                (layout.entryName(of: row.values), layout.entry(of: stamped)))
+            datasets[file] = change.key.dataset
+        }
+        try write(changes, datasets)
+        state.position.applied = batch.through
+        for stamp in batch.digests { state.digests[stamp.scope] = stamp.digest }
+        try save(state)
+    }
+
+    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+        for dataset in datasets { _ = try layout(dataset) }
+        var state = try storeFile()
+        state.position.datasets.subtract(datasets)
+        state.digests = state.digests.filter { !datasets.contains($0.key.dataset) }
+        try save(state)
+        var removed: [String] = []
+        for dataset in datasets {
+            let layout = try layout(dataset)
+            for file in try folder.files() where layout.values(ofFile: file) != nil {
+                forget(file)
+                try folder.remove(file)
+                try folder.remove(Self.stamps(file))
+                removed += [file, Self.stamps(file)]
+            }
+        }
+        try folder.flushFolders(of: removed)
+    }
+
+    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+        var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
+        var datasets: [String: String] = [:]
+        for stamped in rows {
+            let layout = try layout(stamped.row.dataset)
+            try check(stamped.row, layout)
+            let file = try layout.file(of: stamped.row.values)
+            changes[file, default: []].append(
+                (layout.entryName(of: stamped.row.values), layout.entry(of: stamped)))
+            datasets[file] = stamped.row.dataset
+        }
+        try write(changes, datasets)
+    }
+
+    public func finish(
+        _ position: StorePosition, digests: [DigestStamp]
+    ) async throws(StoreError) {
+        var state = try storeFile()
+        state.position = position
+        for stamp in digests { state.digests[stamp.scope] = stamp.digest }
+        try save(state)
+    }
+
+    /// Rows first, then their stamps, each kind flushed before the next begins.
+    private func write(
+        _ changes: [String: [(name: String, entry: RowFile.Entry?)]],
+        _ datasets: [String: String]
+    ) throws(StoreError) {
+        var written: [(file: String, layout: FileLayout, rows: RowFile)] = []
+        for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
+            let layout = try layout(datasets[file] ?? "")
+            var rows = try load(file, layout)
+            for (name, entry) in changed { rows.entries[name] = entry }
+            written.append((file, layout, rows))
+        }
+        for (file, layout, rows) in written {
+            forget(file)
+            if rows.entries.isEmpty {
+                try folder.remove(file)
+            } else {
+                try folder.replace(file, with: layout.bytes(of: rows))
+            }
+        }
+        try folder.flushFolders(of: written.map(\.file))
+        for (file, layout, rows) in written {
+            if rows.entries.isEmpty {
+                try folder.remove(Self.stamps(file))
+            } else {
+                try folder.replace(Self.stamps(file), with: layout.stampBytes(of: rows))
+                try remember(file, rows)
+            }
+        }
+        try folder.flushFolders(of: written.map { Self.stamps($0.file) })
+    }
+
+    // MARK: - Reading
+
+    public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
+        let layout = try layout(key.dataset)
+        guard key.values.count == layout.schema.keyCount else {
+            throw .refused(store: folder.root, problem: "\(key) is no key of \(key.dataset)")
+        }
+        for (file, name) in try places(of: key, layout) {
+            guard let entry = try load(file, layout).entries[name],
+                let path = layout.values(ofFile: file)
+            else { continue }
+            return try stamped(layout.row(name, entry, inFile: path), file, name)
+        }
+        return nil
+    }
+
+    public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
+        let layout = try layout(query.dataset)
+        return try query.page(
+            of: try candidates(query, layout), in: layout.schema, store: folder.root)
+    }
+
+    public func count(_ query: RowQuery) async throws(StoreError) -> Int {
+        let layout = try layout(query.dataset)
+        return try query.matches(
+            among: try candidates(query, layout), in: layout.schema, store: folder.root
+        ).count
+    }
+
+    /// The rows of all files that may hold what is asked for.
+    private func candidates(
+        _ query: RowQuery, _ layout: FileLayout
+    ) throws(StoreError) -> [StampedRow] {
+        let wanted = query.matching.compactMap { field, values in
+            layout.pathFields[field].map { (index: $0, values: Set(values)) }
+        }
+        var found: [StampedRow] = []
+        for file in try folder.files() {
+            guard let path = layout.values(ofFile: file),
+                wanted.allSatisfy({ $0.values.contains(path[$0.index] ?? .null) })
+            else { continue }
+            for (name, entry) in try load(file, layout).entries {
+                found.append(try stamped(layout.row(name, entry, inFile: path), file, name))
+            }
+        }
+        return found
+    }
+
+    /// Where a row may be: one place where its key tells the file, otherwise every file that has it.
+    private func places(
+        of key: RowKey, _ layout: FileLayout
+    ) throws(StoreError) -> [(file: String, name: String)] {
+        let values =
+            key.values
+            + [Value](repeating: .null, count: layout.schema.fields.count - key.values.count)
+        let name = layout.entryName(of: values)
+        if layout.pathFields.values.allSatisfy({ $0 < layout.schema.keyCount }) {
+            return [(try layout.file(of: values), name)]
+        }
+        var places: [(file: String, name: String)] = []
+        for file in try folder.files() {
+            guard let path = layout.values(ofFile: file),
+                path.allSatisfy({ $0.key >= key.values.count || key.values[$0.key] == $0.value }),
+                try load(file, layout).entries[name] != nil
+            else { continue }
+            places.append((file, name))
+        }
+        return places
+    }
+
+    private func stamped(
+        _ row: StampedRow?, _ file: String, _ name: String
+    ) throws(StoreError) -> StampedRow {
+        guard let row else {
+            throw .damaged(
+                store: folder.root,
+                problem: "\(file): nobody journaled '\(name.prefix(80))', and it is not whole")
+        }
+        return row
+    }
+
+    // MARK: - Files
+
+    private static func stamps(_ file: String) -> String { ".opsd/stamps/" + file + ".json" }
+
+    private func load(_ file: String, _ layout: FileLayout) throws(StoreError) -> RowFile {
+        let identity = try folder.identity(file)
+        let stampIdentity = try folder.identity(Self.stamps(file))
+        if let known = known[file], known.rows == identity, known.stamps == stampIdentity {
+            return known.file
+        }
+        guard let bytes = try folder.read(file) else { return RowFile() }
+        let rows: RowFile
+        do {
+            rows = try layout.read(bytes, stamps: try folder.read(Self.stamps(file)))
+        } catch let error as RowFileError {
+            throw .damaged(
+                store: folder.root,
+                problem:
+                    "\(file): \(error.problem); correct it, or run 'opsd rebuild' for this store")
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .unavailable(store: folder.root, problem: "\(file): \(error)")
+        }
+        remember(file, rows, identity, stampIdentity)
+        return rows
+    }
+
+    private func remember(_ file: String, _ rows: RowFile) throws(StoreError) {
+        remember(file, rows, try folder.identity(file), try folder.identity(Self.stamps(file)))
+    }
+
+    private func remember(
+        _ file: String, _ rows: RowFile, _ identity: Folder.Identity?,
+        _ stamps: Folder.Identity?
+    ) {
+        forget(file)
+        knownRows += rows.entries.count
+        known[file] = Known(rows: identity, stamps: stamps, file: rows)
+        while knownRows > Self.knownRowsMax, let other = known.keys.first(where: { $0 != file }) {
+            forget(other)
+        }
+    }
+
+    private func forget(_ file: String) {
+        if let old = known.removeValue(forKey: file) { knownRows -= old.file.entries.count }
+    }
+
+    private func storeFile() throws(StoreError) -> StoreFile {
+        // Somebody may have restored it, or emptied the folder.
+        let identity = try folder.identity(StoreFile.name)
+        if let state, state.identity == identity { return state }
+        guard let bytes = try folder.read(StoreFile.name) else { return StoreFile() }
+        guard var read = StoreFile(bytes) else {
+            throw .damaged(
+                store: folder.root,
+                problem: "\(StoreFile.name) cannot be read; run 'opsd rebuild' for this store")
+        }
+        read.identity = identity
+        state = read
+        return read
+    }
+
+    private func save(_ new: StoreFile) throws(StoreError) {
+        state = nil
+        try folder.replace(StoreFile.name, with: new.bytes)
+        try folder.flushFolders(of: [StoreFile.name])
+        var new = new
+        new.identity = try folder.identity(StoreFile.name)
+        state = new
+    }
+
+    private func layout(_ dataset: String) throws(StoreError) -> FileLayout {
+        guard let layout = layouts[dataset] else {
+            throw .refused(store: folder.root, problem: "no dataset '\(dataset)' is known")
+        }
+        return layout
+    }
+
+    private func check(_ row: Row, _ layout: FileLayout) throws(StoreError) {
+        do {
+            _ = try layout.schema.row(row.values)
+        } catch {
+            throw .refused(store: folder.root, problem: error.description)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+internal import Foundation
+internal import Ledger
+
+/// The files below one folder: written whole, so that a reader sees the old bytes or the new ones, and
+/// durable before a call returns that says so. Owner-only.
+struct Folder: Sendable {
+    let root: String
+
+    /// When a file was changed last, as far as the file system tells.
+    struct Identity: Sendable, Equatable {
+        let inode: UInt64
+        let size: Int64
+        let seconds: Int
+        let nanoseconds: Int
+    }
+
+    func path(_ file: String) -> String { root + "/" + file }
+
+    func makeRoot() throws(StoreError) {
+        try makeFolder(root)
+    }
+
+    /// Nil when there is no such file.
+    func identity(_ file: String) throws(StoreError) -> Identity? {
+        var status = stat()
+        guard lstat(path(file), &status) == 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw failure(file, errno)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw .damaged(store: root, problem: "\(file) is no plain file")
+        }
+        return Identity(
+            inode: UInt64(status.st_ino), size: Int64(status.st_size),
+            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+    }
+
+    /// Nil when there is no such file.
+    func read(_ file: String) throws(StoreError) -> [UInt8]? {
+        let descriptor = open(path(file), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw failure(file, errno)
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure(file, errno) }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        var filled = 0
+        while filled < bytes.count {
+            let count = bytes.withUnsafeMutableBytes { buffer in
+                Glibc.read(
+                    descriptor, buffer.baseAddress?.advanced(by: filled), buffer.count - filled)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw failure(file, errno) }
+            if count == 0 { break }
+            filled += count
+        }
+        return Array(bytes.prefix(filled))
+    }
+
+    /// The bytes are durable when this returns; the name is once its folder is flushed.
+    func replace(_ file: String, with bytes: [UInt8]) throws(StoreError) {
+        let (target, temporary) = (path(file), path(Self.temporary(file)))
+        var descriptor = open(
+            temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        if descriptor < 0, errno == ENOENT {
+            try makeFolder((target as NSString).deletingLastPathComponent)
+            descriptor = open(
+                temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        }
+        guard descriptor >= 0 else { throw failure(file, errno) }
+        do throws(StoreError) {
+            defer { close(descriptor) }
+            try write(bytes, to: descriptor, file)
+            guard fsync(descriptor) == 0 else { throw failure(file, errno) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        guard rename(temporary, target) == 0 else {
+            let code = errno
+            unlink(temporary)
+            throw failure(file, code)
+        }
+    }
+
+    func remove(_ file: String) throws(StoreError) {
+        guard unlink(path(file)) == 0 || errno == ENOENT else { throw failure(file, errno) }
+    }
+
+    /// Makes the names in the folders of these files durable.
+    func flushFolders(of files: some Sequence<String>) throws(StoreError) {
+        for folder in Set(files.map { (path($0) as NSString).deletingLastPathComponent }) {
+            let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            // It was emptied and removed.
+            if descriptor < 0, errno == ENOENT { continue }
+            guard descriptor >= 0 else { throw failure(folder, errno) }
+            defer { close(descriptor) }
+            guard fsync(descriptor) == 0 else { throw failure(folder, errno) }
+        }
+    }
+
+    /// Every plain file below, relative to the root, but those whose name begins with a dot.
+    func files(below folder: String = "") throws(StoreError) -> [String] {
+        let whole = folder.isEmpty ? root : path(folder)
+        guard let stream = opendir(whole) else {
+            if errno == ENOENT { return [] }
+            throw failure(folder, errno)
+        }
+        defer { closedir(stream) }
+        var found: [String] = []
+        var folders: [String] = []
+        while let item = readdir(stream) {
+            let name = withUnsafePointer(to: &item.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix(".") { continue }
+            let relative = folder.isEmpty ? name : folder + "/" + name
+            switch Int32(item.pointee.d_type) {
+            case Int32(DT_DIR): folders.append(relative)
+            case Int32(DT_REG): found.append(relative)
+            default: continue
+            }
+        }
+        for folder in folders { found += try files(below: folder) }
+        return found
+    }
+
+    private static func temporary(_ file: String) -> String {
+        let name = file as NSString
+        let folder = name.deletingLastPathComponent
+        return (folder.isEmpty ? "" : folder + "/") + ".\(name.lastPathComponent).new"
+    }
+
+    private func write(
+        _ bytes: [UInt8], to descriptor: Int32, _ file: String
+    ) throws(StoreError) {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                Glibc.write(
+                    descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw failure(file, errno) }
+            written += count
+        }
+    }
+
+    /// With every folder above it that is missing, each durable in the one above.
+    private func makeFolder(_ folder: String) throws(StoreError) {
+        if mkdir(folder, 0o700) == 0 { return try flushParent(of: folder) }
+        switch errno {
+        case EEXIST: return
+        case ENOENT:
+            let above = (folder as NSString).deletingLastPathComponent
+            guard above != folder, !above.isEmpty else { throw failure(folder, ENOENT) }
+            try makeFolder(above)
+            guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw failure(folder, errno) }
+            try flushParent(of: folder)
+        default: throw failure(folder, errno)
+        }
+    }
+
+    private func flushParent(of folder: String) throws(StoreError) {
+        let above = (folder as NSString).deletingLastPathComponent
+        let descriptor = open(above.isEmpty ? "." : above, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(above, errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failure(above, errno) }
+    }
+
+    /// What another try may heal is no answer; what a person must change is a refusal.
+    private func failure(_ file: String, _ code: Int32) -> StoreError {
+        let problem = "\(file): \(String(cString: strerror(code)))"
+        switch code {
+        case EACCES, EPERM, EROFS, ENAMETOOLONG, ENOTDIR, ELOOP, EISDIR:
+            return .refused(store: root, problem: problem)
+        default: return .unavailable(store: root, problem: problem)
+        }
+    }
+}

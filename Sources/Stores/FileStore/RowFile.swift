@@ -1,0 +1,255 @@
+internal import ExactJSON
+internal import Ledger
+
+/// The rows of one file by their names in it: what other programs see, and opsd's stamps beside it.
+struct RowFile: Sendable, Equatable {
+    struct Entry: Sendable, Equatable {
+        /// By their places in the row: what the file shows of it.
+        var shown: [Value]
+        /// Nil for a row that nobody journaled.
+        var stamp: Stamp?
+    }
+
+    struct Stamp: Sendable, Equatable {
+        var sequence: SequenceNumber
+        /// What the layout does not show.
+        var hidden: [Value]
+    }
+
+    var entries: [String: Entry] = [:]
+
+    var names: [String] { entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
+}
+
+/// Why a file is not what the layout says.
+struct RowFileError: Error {
+    let problem: String
+}
+
+extension FileLayout {
+    // MARK: Writing
+
+    func bytes(of file: RowFile) -> [UInt8] {
+        format == .csv ? csv(file) : json(file)
+    }
+
+    private func json(_ file: RowFile) -> [UInt8] {
+        var bytes: [UInt8] = []
+        if entry == nil, let only = file.entries[""] {
+            append(only, to: &bytes)
+        } else {
+            bytes.append(UInt8(ascii: "{"))
+            for (place, name) in file.names.enumerated() {
+                guard let entry = file.entries[name] else { continue }
+                bytes += Array((place == 0 ? "\n" : ",\n").utf8)
+                RowJSON.appendQuoted(name, to: &bytes)
+                bytes.append(UInt8(ascii: ":"))
+                append(entry, to: &bytes)
+            }
+            bytes += Array("\n}".utf8)
+        }
+        bytes.append(UInt8(ascii: "\n"))
+        return bytes
+    }
+
+    private func append(_ entry: RowFile.Entry, to bytes: inout [UInt8]) {
+        if case .value = content, let value = entry.shown.first {
+            RowJSON.append(value, to: &bytes)
+        } else {
+            RowJSON.append(members(of: entry), to: &bytes)
+        }
+    }
+
+    private func members(of entry: RowFile.Entry) -> [(field: Field, value: Value)] {
+        zip(shown, entry.shown).map { shown, value in
+            (
+                field: Field(shown.name, shown.field.type, optional: shown.field.isOptional),
+                value: value
+            )
+        }
+    }
+
+    private func csv(_ file: RowFile) -> [UInt8] {
+        let keys = entryFields.map { schema.fields[$0].name }
+        var text = CSV.line((keys + shown.map(\.name)).map { $0 })
+        for name in file.names {
+            guard let entry = file.entries[name], let key = values(ofEntry: name) else { continue }
+            text += CSV.line(
+                entryFields.map { key[$0]?.plainText } + entry.shown.map(\.plainText))
+        }
+        return Array(text.utf8)
+    }
+
+    /// The stamps of a file: a member a row, `SEQUENCE` or `[SEQUENCE, hidden fields]`.
+    func stampBytes(of file: RowFile) -> [UInt8] {
+        var bytes: [UInt8] = [UInt8(ascii: "{")]
+        var isFirst = true
+        for name in file.names {
+            guard let stamp = file.entries[name]?.stamp else { continue }
+            bytes += Array((isFirst ? "\n" : ",\n").utf8)
+            isFirst = false
+            RowJSON.appendQuoted(name, to: &bytes)
+            bytes += Array(":[\(stamp.sequence)".utf8)
+            if !hidden.isEmpty {
+                bytes.append(UInt8(ascii: ","))
+                RowJSON.append(
+                    zip(hidden, stamp.hidden).map { (field: schema.fields[$0], value: $1) },
+                    to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        }
+        bytes += Array("\n}\n".utf8)
+        return bytes
+    }
+
+    // MARK: Reading
+
+    /// - Parameter stamps: nil where there are none.
+    func read(_ bytes: [UInt8], stamps: [UInt8]?) throws(RowFileError) -> RowFile {
+        var file = RowFile()
+        if format == .csv {
+            try readCSV(bytes, into: &file)
+        } else {
+            try readJSON(bytes, into: &file)
+        }
+        if let stamps { try readStamps(stamps, into: &file) }
+        return file
+    }
+
+    private func readJSON(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
+        let json = try parsed(bytes)
+        if entry == nil {
+            file.entries[""] = RowFile.Entry(shown: try shownValues(json, ""), stamp: nil)
+            return
+        }
+        guard let members = json.members else { throw RowFileError(problem: "it is no object") }
+        for (name, member) in members {
+            guard values(ofEntry: name) != nil else {
+                throw RowFileError(problem: "'\(name.prefix(80))' is no key of \(schema.dataset)")
+            }
+            file.entries[name] = RowFile.Entry(shown: try shownValues(member, name), stamp: nil)
+        }
+    }
+
+    private func parsed(_ bytes: [UInt8]) throws(RowFileError) -> JSONValue {
+        do {
+            return try JSONValue(parsing: bytes)
+        } catch {
+            throw RowFileError(problem: "it is no JSON from byte \(error.offset) on")
+        }
+    }
+
+    private func shownValues(
+        _ json: JSONValue, _ name: String
+    ) throws(RowFileError) -> [Value] {
+        var values: [Value] = []
+        for item in shown {
+            let member: JSONValue?
+            if case .value = content {
+                member = json
+            } else {
+                guard let members = json.members else {
+                    throw RowFileError(problem: "'\(name.prefix(80))' is no object")
+                }
+                member = members[item.name]
+            }
+            guard let value = RowJSON.value(member, of: item.field) else {
+                throw RowFileError(
+                    problem: "'\(name.prefix(80))': \(item.name) is no \(item.field.type.rawValue)")
+            }
+            values.append(value)
+        }
+        return values
+    }
+
+    private func readCSV(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
+        guard let lines = CSV.lines(String(decoding: bytes, as: UTF8.self)),
+            let header = lines.first
+        else { throw RowFileError(problem: "it is no CSV: a quote is not closed") }
+        let keys = entryFields.map { schema.fields[$0] }
+        var columns: [Int] = []
+        for name in keys.map(\.name) + shown.map(\.name) {
+            guard let column = header.firstIndex(of: name) else {
+                throw RowFileError(problem: "the column '\(name)' is missing")
+            }
+            columns.append(column)
+        }
+        for (number, line) in lines.enumerated().dropFirst() {
+            guard line.count == header.count else {
+                throw RowFileError(
+                    problem: "line \(number + 1) has \(line.count) columns, not \(header.count)")
+            }
+            var values: [Value] = []
+            for (column, field) in zip(columns, keys + shown.map(\.field)) {
+                guard let value = Self.value(line[column], of: field) else {
+                    throw RowFileError(
+                        problem:
+                            "line \(number + 1): \(header[column] ?? "") is no \(field.type.rawValue)"
+                    )
+                }
+                values.append(value)
+            }
+            var row = [Value](repeating: .null, count: schema.fields.count)
+            for (index, value) in zip(entryFields, values) { row[index] = value }
+            let name = entryName(of: row)
+            guard file.entries[name] == nil else {
+                throw RowFileError(
+                    problem: "line \(number + 1): '\(name.prefix(80))' is there twice")
+            }
+            file.entries[name] = RowFile.Entry(
+                shown: Array(values.dropFirst(keys.count)), stamp: nil)
+        }
+    }
+
+    private static func value(_ text: String?, of field: Field) -> Value? {
+        guard let text else { return field.isOptional ? .null : nil }
+        return Value(plainText: text, as: field.type)
+    }
+
+    private func readStamps(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
+        guard let members = try parsed(bytes).members else {
+            throw RowFileError(problem: "its stamps are no object")
+        }
+        for (name, member) in members where file.entries[name] != nil {
+            guard let parts = member.elements, let sequence = parts.first?.integer else {
+                throw RowFileError(problem: "the stamp of '\(name.prefix(80))' has no sequence")
+            }
+            var values: [Value] = []
+            for index in hidden {
+                let field = schema.fields[index]
+                let json = parts.count > 1 ? parts[1].members?[field.name] : nil
+                guard let value = RowJSON.value(json, of: field) else {
+                    throw RowFileError(
+                        problem: "the stamp of '\(name.prefix(80))' has no \(field.name)")
+                }
+                values.append(value)
+            }
+            file.entries[name]?.stamp = RowFile.Stamp(
+                sequence: SequenceNumber(rawValue: Int64(sequence)), hidden: values)
+        }
+    }
+
+    // MARK: Rows
+
+    func entry(of stamped: StampedRow) -> RowFile.Entry {
+        let values = stamped.row.values
+        return RowFile.Entry(
+            shown: shown.map { values[$0.index] },
+            stamp: RowFile.Stamp(sequence: stamped.sequence, hidden: hidden.map { values[$0] }))
+    }
+
+    /// Nil for a row that lacks what only its stamp could tell.
+    func row(_ name: String, _ entry: RowFile.Entry, inFile path: [Int: Value]) -> StampedRow? {
+        var row = [Value](repeating: .null, count: schema.fields.count)
+        for (index, value) in path { row[index] = value }
+        for (index, value) in values(ofEntry: name) ?? [:] { row[index] = value }
+        for (item, value) in zip(shown, entry.shown) { row[item.index] = value }
+        for (index, value) in zip(hidden, entry.stamp?.hidden ?? []) { row[index] = value }
+        if entry.stamp == nil, hidden.contains(where: { !schema.fields[$0].isOptional }) {
+            return nil
+        }
+        return StampedRow(
+            row: Row(dataset: schema.dataset, values: row),
+            sequence: entry.stamp?.sequence ?? .none)
+    }
+}
