@@ -79,7 +79,8 @@ final class ProcessThread: Sendable {
     /// Sets how many descriptors the process may have; nil when that worked.
     func limitOpenFiles(of process: WatchedProcess, to count: Int) async -> ProcessError? {
         await perform {
-            guard opsd_limit_open_files(process.pid, UInt64(max(0, count))) != 0 else { return nil }
+            let limit = UInt64(max(0, count))
+            guard opsd_set_open_files(process.pid, limit, limit) != 0 else { return nil }
             return ProcessError(
                 "cannot limit process \(process.pid) to \(count) open files", code: errno)
         }
@@ -90,9 +91,13 @@ final class ProcessThread: Sendable {
         loop.add { ProcessGroup.signal(process, number) }
     }
 
-    /// Whether the process is stopped, by a signal or a debugger.
-    func isStopped(_ process: WatchedProcess) async -> Bool {
-        await perform { ProcessTable.stat(process.pid)?.isStopped == true }
+    /// What the kernel says of the process; nil when it cannot be read, or when it is gone.
+    func stat(of process: WatchedProcess) async -> (stat: ProcessStat?, isGone: Bool) {
+        await perform {
+            let stat = ProcessTable.stat(process.pid)
+            // This needs no descriptor, and so it can be told when there is none left.
+            return (stat, stat == nil && access("/proc/\(process.pid)", F_OK) != 0)
+        }
     }
 
     func residentBytes(ofSessions sessions: Set<pid_t>) async -> [pid_t: Int] {

@@ -85,6 +85,7 @@ extension Supervisor {
         change(name, to: .stopped)
         entries[name]?.up.destroy()
         entries[name]?.restartsTotal.destroy()
+        entries[name]?.unknownLooks.destroy()
         entries[name] = nil
         controlState?.remove(service: name)
     }

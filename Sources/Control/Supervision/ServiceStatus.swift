@@ -59,6 +59,8 @@ public struct ServiceEvent: Sendable, Equatable {
         /// The services after this one no longer wait for it.
         case readinessTimedOut
         case hung(String)
+        /// The supervisor itself could not look at it. Said once, until it can again.
+        case cannotLook(String)
         case overMemory(bytes: Int, limitBytes: Int)
         case unhealthy(String)
         case limitFailed(String)
@@ -91,6 +93,7 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .ready: "ready"
         case .readinessTimedOut: "ready-timeout"
         case .hung: "hung"
+        case .cannotLook: "cannot-look"
         case .overMemory: "over-memory"
         case .unhealthy: "unhealthy"
         case .limitFailed: "limit-failed"
@@ -113,6 +116,8 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .ready: "ready"
         case .readinessTimedOut: "not ready in time; the services after it start all the same"
         case .hung(let reason): "hung and killed: \(reason)"
+        case .cannotLook(let reason):
+            "whether it is well is unknown, and it is left alone: \(reason)"
         case .overMemory(let bytes, let limit):
             "stopped: it holds \(bytes) bytes in memory, its limit is \(limit)"
         case .unhealthy(let reason): "restarted: \(reason)"
@@ -131,7 +136,7 @@ extension ServiceEvent.Kind: CustomStringConvertible {
     /// Whether somebody should look at it.
     public var isTrouble: Bool {
         switch self {
-        case .hung, .overMemory, .unhealthy, .limitFailed, .failed, .killed, .lost,
+        case .hung, .cannotLook, .overMemory, .unhealthy, .limitFailed, .failed, .killed, .lost,
             .endingLeftover, .readinessTimedOut:
             true
         case .exited(let exit, _): !exit.isSuccess

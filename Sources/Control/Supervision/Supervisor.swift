@@ -31,6 +31,8 @@ public actor Supervisor {
         var probe: Task<Void, Never>?
         var watchdog: Task<Void, Never>?
         var isAnswering = true
+        /// The last look at it could not be made.
+        var isUnknown = false
         /// Kills the session when the stop timeout is over; there while the process is being stopped.
         var escalation: Task<Void, Never>?
         var pause: Task<Void, Never>?
@@ -46,6 +48,7 @@ public actor Supervisor {
         var gateWaiters: [CheckedContinuation<Void, Never>] = []
         let up: Meter
         let restartsTotal: Counter
+        let unknownLooks: Counter
     }
 
     var order: StartOrder
@@ -77,6 +80,10 @@ public actor Supervisor {
             kind: .gauge),
         MetricDescription(
             "opsd_service_restarts_total", help: "Starts of the service after its first one.",
+            kind: .counter),
+        MetricDescription(
+            "opsd_service_looks_failed_total",
+            help: "Looks at the service that the supervisor itself could not make.",
             kind: .counter),
         MetricDescription(
             ControlState.failuresMetric,
@@ -249,9 +256,11 @@ public actor Supervisor {
         up.set(0)
         let restarts = Counter(
             label: "opsd_service_restarts_total", dimensions: labels, factory: metrics)
+        let unknownLooks = Counter(
+            label: "opsd_service_looks_failed_total", dimensions: labels, factory: metrics)
         return Entry(
             generation: generation, specification: service, since: since, up: up,
-            restartsTotal: restarts)
+            restartsTotal: restarts, unknownLooks: unknownLooks)
     }
 
     func add(_ service: ServiceSpecification) {

@@ -179,7 +179,7 @@ struct HTTPProbe: Sendable {
         case .couldNotResolve, .couldNotConnect, .secureConnectionFailed, .timedOut,
             .connectionLost, .responseTooLarge:
             .failure("\(error.target): \(error.detail)")
-        case .invalidRequest, .cancelled, .shutDown, .other:
+        case .invalidRequest, .outOfResources, .cancelled, .shutDown, .other:
             .unknown("\(error.target): \(error.detail)")
         }
     }

@@ -2,6 +2,7 @@ import Control
 import CurlClient
 import Foundation
 import Hummingbird
+import HummingbirdCore
 import Ledger
 import Logging
 import ServiceLifecycle
@@ -16,6 +17,7 @@ struct SupervisorProcess {
 
     func run() async throws {
         ProcessLimits.forbidCoreDumps()
+        ProcessLimits.raiseOpenFiles()
         // From here on SIGHUP reads the configuration again, instead of ending the process.
         let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let layout = DataLayout(configuration)
@@ -89,9 +91,10 @@ struct SupervisorProcess {
         var quiet = logger
         quiet.logLevel = .notice
         let server = Application(
-            router: operations.router(),
+            router: operations.router(), server: ControlServer.patientServer,
             configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port), serverName: "opsd"),
+                address: .hostname(address.host, port: address.port), serverName: "opsd",
+                availableConnectionsDelegate: ControlServer.connectionBound),
             logger: quiet)
         let layout = DataLayout(configuration)
         let control = ControlServer(

@@ -43,8 +43,9 @@ struct CommandProbe: Sendable {
                 opsd_spawn(&pid, program, words, variables, directory, output)
             }
         }
-        return code == 0
-            ? .success(pid) : .failure(ProcessError("cannot be started", code: code))
+        guard code == 0 else { return .failure(ProcessError("cannot be started", code: code)) }
+        ProcessLimits.lowerOpenFiles(of: pid)
+        return .success(pid)
     }
 
     private func follow(_ pid: pid_t, _ program: String, output: Int32) -> ProbeOutcome {

@@ -1,0 +1,82 @@
+import CurlClient
+import ExactJSON
+import Foundation
+import TestSupport
+import Testing
+
+extension RealProcesses {
+    /// What is wrong with the supervisor itself must not become a fault of its services.
+    @Suite(.serialized) struct SupervisorTroubleTests {
+        @Test(.timeLimit(.minutes(2)))
+        func aSupervisorWithoutDescriptorsLeavesItsServicesAlone() async throws {
+            try await Desk.run(starts: false) { desk in
+                try await desk.start(through: ["/usr/bin/prlimit", "--nofile=1000:5000"])
+                try await desk.waitUntilReady()
+                let core = try #require(try await desk.pid(of: "core"))
+                let daemon = try #require(desk.daemonPID)
+                #expect(try Self.openFiles(daemon) == ("5000", "5000"))
+                #expect(try Self.openFiles(core) == ("1000", "5000"))
+                try Self.limit(daemon, to: "3:5000")
+                try await eventually("the supervisor says that it cannot look") {
+                    desk.text("run.err").contains("core: whether it is well is unknown")
+                }
+                // Two more looks: a miss each would be the end of the core.
+                try await Task.sleep(for: .seconds(6))
+                try Self.limit(daemon, to: "5000:5000")
+                try await desk.waitUntilReady()
+                #expect(try await desk.pid(of: "core") == core)
+                let page = try await desk.get("\(desk.opsURL)/metrics").text
+                #expect(page.contains(/opsd_service_looks_failed_total\{service="core"\} [1-9]/))
+                #expect(!desk.text("run.err").contains("hung and killed"))
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func hundredsOfConnectionsDoNotKeepTheWatchFromWorking() async throws {
+            try await Desk.run { desk in
+                let daemon = try #require(desk.daemonPID)
+                let port = try #require(URL(string: desk.opsURL)?.port)
+                let held = (0..<400).compactMap { _ in Self.connection(to: port) }
+                defer { for descriptor in held { close(descriptor) } }
+                #expect(held.count == 400)
+                try await Task.sleep(for: .seconds(1))
+                #expect(SupervisorCrashTests.descriptors(daemon) < 340)
+                for descriptor in held { shutdown(descriptor, Int32(SHUT_RDWR)) }
+                try await desk.waitUntilReady()
+            }
+        }
+
+        private static func openFiles(_ pid: pid_t) throws -> (soft: String, hard: String) {
+            let text = try String(contentsOfFile: "/proc/\(pid)/limits", encoding: .utf8)
+            let match = try #require(text.firstMatch(of: /Max open files +(\S+) +(\S+)/))
+            return (String(match.1), String(match.2))
+        }
+
+        private static func limit(_ pid: pid_t, to files: String) throws {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
+            process.arguments = ["--pid", "\(pid)", "--nofile=\(files)"]
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0)
+        }
+
+        /// A connection on which nothing is ever asked.
+        private static func connection(to port: Int) -> Int32? {
+            let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+            let descriptor = socket(AF_INET, type, 0)
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = UInt16(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let code = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            if code == 0 { return descriptor }
+            close(descriptor)
+            return nil
+        }
+    }
+}
