@@ -53,6 +53,8 @@ import Testing
             #expect(listener.next() == "WATCHDOG=1")
             notifier.reloading()
             #expect(listener.next().contains(/^RELOADING=1\nMONOTONIC_USEC=[0-9]+$/))
+            notifier.needsMoreTime(.milliseconds(1_500))
+            #expect(listener.next() == "EXTEND_TIMEOUT_USEC=1500000")
             notifier.stopping()
             #expect(listener.next().hasPrefix("STOPPING=1"))
         }

@@ -155,6 +155,29 @@ import Testing
         await supervisor.stopAll()
     }
 
+    /// Each takes a second to stop; of two that do not depend on each other neither waits.
+    @Test func aNewConfigurationRestartsAtTheSameTimeAndInOrder() async throws {
+        let shop = try Workshop()
+        let body = "trap 'sleep 1; exit' TERM; touch $DIR/$NAME.ready; while :; do sleep 0.02; done"
+        var services = try [("a", []), ("b", []), ("c", ["a"])].map { name, after in
+            try shop.script(name, "NAME=\(name)\n\(body)", after: after)
+        }
+        let supervisor = try shop.supervisor(services, readyByFile: true)
+        await supervisor.start()
+        for name in ["a", "b", "c"] { try await shop.log.wait(for: name) { $0 == .ready } }
+        for index in services.indices { services[index].environment["NEW"] = "1" }
+        let start = ContinuousClock.now
+        #expect(try await supervisor.apply(services).restarted == ["a", "b", "c"])
+        let took = start.duration(to: .now)
+        #expect(took >= .seconds(2) && took < .milliseconds(2_800), "\(took)")
+        try await shop.log.wait(for: "c", count: 2) { $0 == .ready }
+        let events = shop.log.events
+        let readyAgain = events.lastIndex { $0.service == "a" && $0.kind == .ready }
+        let stopped = events.firstIndex { $0.service == "c" && $0.kind == .stopping }
+        #expect(try #require(readyAgain) < (try #require(stopped)))
+        await supervisor.stopAll()
+    }
+
     @Test func aThousandNewConfigurationsLeakNothing() async throws {
         let shop = try Workshop()
         let services = [try shop.script("s", "exec sleep 60")]

@@ -1,5 +1,3 @@
-import CurlClient
-import ExactJSON
 import Foundation
 import TestSupport
 import Testing
@@ -28,6 +26,52 @@ extension RealProcesses {
                 let page = try await desk.get("\(desk.opsURL)/metrics").text
                 #expect(page.contains(/opsd_service_looks_failed_total\{service="core"\} [1-9]/))
                 #expect(!desk.text("run.err").contains("hung and killed"))
+            }
+        }
+
+        /// Three services that need four seconds each to go, and a client that never ends its request.
+        @Test(.timeLimit(.minutes(2)))
+        func aStopDoesNotWaitForAReload() async throws {
+            let stubborn = ["one", "two", "three"].map {
+                "\($0): {command: [sh, -c, \"trap '' TERM; while :; do sleep 0.1; done\"], "
+                    + "stop: {timeout: 4s}}"
+            }
+            try await Desk.run(DeskSettings(services: stubborn)) { desk in
+                let daemon = try #require(desk.daemonPID)
+                var text = try String(contentsOfFile: desk.configurationFile, encoding: .utf8)
+                func save() throws {
+                    try text.write(
+                        toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                    kill(daemon, SIGHUP)
+                }
+                text = text.replacing("sleep 0.1", with: "sleep 0.2")
+                try save()
+                try await eventually("the restarts are under way") {
+                    desk.text("run.err").contains("three: asked to stop")
+                }
+                // What comes meanwhile is not lost, and the newest file wins.
+                text = text.replacing(
+                    "\nservices:", with: "\nservices:\n  late: {command: [sleep, \"77\"]}")
+                try save()
+                try await eventually("the newest file holds", within: .seconds(15)) {
+                    try await desk.pid(of: "late") != nil
+                }
+                text = text.replacing("sleep 0.2", with: "sleep 0.3")
+                try save()
+                try await eventually("the restarts are under way again") {
+                    let stops = desk.text("run.err").components(
+                        separatedBy: "three: asked to stop")
+                    return stops.count == 3
+                }
+                let port = try #require(URL(string: desk.opsURL)?.port)
+                let client = try #require(Self.connection(to: port))
+                defer { close(client) }
+                let half = Array("GET /healthz HTTP/1.1\r\nHost: x\r\n".utf8)
+                #expect(write(client, half, half.count) == half.count)
+                let start = ContinuousClock.now
+                #expect(try await desk.terminate() == 0)
+                #expect(start.duration(to: .now) < .seconds(7), "\(start.duration(to: .now))")
+                #expect(ProcessesOf.directory(desk.directory.path).isEmpty)
             }
         }
 

@@ -42,7 +42,8 @@ public actor Supervisor {
         var forcedEnd: String?
         /// No longer in the configuration: it stops and does not start again.
         var isRemoved = false
-        /// Open once the services after this one may start; it never closes again.
+        /// Open once the services after this one may start. It closes again only when a new
+        /// configuration gives the service another process.
         var isGateOpen = false
         var gateTimer: Task<Void, Never>?
         var gateWaiters: [CheckedContinuation<Void, Never>] = []

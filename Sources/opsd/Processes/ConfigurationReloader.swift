@@ -9,20 +9,49 @@ actor ConfigurationReloader {
     private let supervisor: Supervisor
     private let children: BuiltinChildren
     private let health: HealthAssembly
+    private let notifier: SystemdNotifier?
     private let logger: Logger
+    private var work: Task<Void, Never>?
+    private var isRequested = false
+    private var isEnding = false
 
     init(
         running: Configuration, supervisor: Supervisor, children: BuiltinChildren,
-        health: HealthAssembly, logger: Logger
+        health: HealthAssembly, notifier: SystemdNotifier?, logger: Logger
     ) {
         self.running = running
         self.supervisor = supervisor
         self.children = children
         self.health = health
+        self.notifier = notifier
         self.logger = logger
     }
 
-    func run() async {
+    /// Returns at once: a reload waits for services to restart, and a stop must not wait for it.
+    /// However many come while one is under way, the file is read once more when it is over.
+    func request() {
+        isRequested = true
+        guard work == nil else { return }
+        work = Task { await runAll() }
+    }
+
+    /// The daemon stops: systemd is no longer told that it is ready.
+    func end() {
+        isEnding = true
+    }
+
+    private func runAll() async {
+        while isRequested, !isEnding {
+            isRequested = false
+            notifier?.reloading()
+            await run()
+            let summary = await supervisor.summary()
+            if !isEnding { notifier?.ready(status: summary) }
+        }
+        work = nil
+    }
+
+    private func run() async {
         let outcome = await ReloadOutcome.read(running: running)
         switch outcome {
         case .refused: for line in outcome.lines { logger.error("\(line)") }

@@ -57,10 +57,11 @@ struct SupervisorProcess {
                 dataDirectory: configuration.dataDirectory),
             health: health,
             status: StatusAssembly(health: health, children: children))
+        let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, children: children, health: health,
-            logger: logger)
-        try await serve(supervisor, operations, reload, hangUps, logger)
+            notifier: notifier, logger: logger)
+        try await serve(supervisor, operations, reload, hangUps, notifier, logger)
         await curl.shutdown()
     }
 
@@ -85,7 +86,7 @@ struct SupervisorProcess {
 
     private func serve(
         _ supervisor: Supervisor, _ operations: OperationsAPI, _ reload: ConfigurationReloader,
-        _ hangUps: UnixSignalsSequence, _ logger: Logger
+        _ hangUps: UnixSignalsSequence, _ notifier: SystemdNotifier?, _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
         var quiet = logger
@@ -101,7 +102,6 @@ struct SupervisorProcess {
             socketPath: layout.socket(of: "supervisor"), registry: operations.metrics.registry,
             readiness: { nil })
         SupervisorControl(supervisor: supervisor, logger: logger).addRoutes(to: control.router)
-        let notifier = SystemdNotifier()
         let logs = logKeeper(supervisor, layout, logger)
         let welcome = Welcome(
             configuration: configuration, children: operations.metrics.children)
@@ -116,11 +116,8 @@ struct SupervisorProcess {
                     .init(service: TaskService { await operations.health.run() }),
                     .init(
                         service: TaskService {
-                            for await _ in hangUps {
-                                notifier?.reloading()
-                                await reload.run()
-                                notifier?.ready(status: await supervisor.summary())
-                            }
+                            for await _ in hangUps { await reload.request() }
+                            await reload.end()
                         }),
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
@@ -155,8 +152,10 @@ private struct SupervisedServices: Service {
         let beat = Task { await keepTelling() }
         try? await gracefulShutdown()
         notifier?.stopping()
+        let plea = Task { await askForTime() }
         await supervisor.stopAll(within: await stopLimit())
         beat.cancel()
+        plea.cancel()
     }
 
     /// Says that the supervisor lives, which it proves by answering, and how the services are.
@@ -167,6 +166,15 @@ private struct SupervisedServices: Service {
             notifier.status(await supervisor.summary())
             notifier.aliveStill()
             try? await Task.sleep(for: period)
+        }
+    }
+
+    /// systemd kills a daemon that takes longer than its unit says, and with `KillMode=process` what
+    /// the daemon has not stopped by then goes on without anybody. The stop has an end of its own.
+    private func askForTime() async {
+        while !Task.isCancelled {
+            notifier?.needsMoreTime(.seconds(30))
+            try? await Task.sleep(for: .seconds(5))
         }
     }
 
