@@ -16,7 +16,9 @@ extension Supervisor {
         let found = await processes.services(of: dataDirectory, recorded: byProcess)
         let plan = AdoptionPlan(
             found: found, declared: order.names, answering: await answering(found),
-            recorded: recorded)
+            recorded: Dictionary(
+                records.filter(\.isOfThisBoot).map { ($0.name, $0.adoptionRecord) },
+                uniquingKeysWith: { first, _ in first }))
         for record in records where plan.lost[record.name] != nil { noteLoss(record) }
         for (name, process) in plan.adopted {
             await adopt(process, as: name, records.first { $0.name == name })
@@ -47,6 +49,8 @@ extension Supervisor {
         if let record { countRestart(name, by: record.restarts) }
         entries[name]?.lastExit = record?.lastExit
         entries[name]?.process = process
+        entries[name]?.instance = found.instance
+        entries[name]?.startTicks = found.identity.startTicks
         entries[name]?.startedAt =
             isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)
         emit(name, .adopted(pid: process.pid))
@@ -78,5 +82,13 @@ extension Supervisor {
                 escalation.cancel()
                 processes.signal(watched, SIGKILL)
             })
+    }
+}
+
+extension ServiceRecord {
+    var adoptionRecord: AdoptionPlan.Recorded {
+        AdoptionPlan.Recorded(
+            identity: identity, instance: instance, startTicks: startTicks,
+            isStarting: state == ServiceState.starting.word)
     }
 }

@@ -42,6 +42,9 @@ extension Supervisor {
         _ name: ServiceName, _ adopted: WatchedProcess?
     ) async -> (exit: ProcessExit, ranFor: Duration) {
         guard let specification = entries[name]?.specification else { return (.unknown, .zero) }
+        let instance = String(UInt64.random(in: .min ... .max), radix: 16)
+        // Written down with the state and before the start: the supervisor may die in between.
+        if adopted == nil { entries[name]?.instance = instance }
         change(name, to: .starting)
         startGateTimer(name)
         let sinceNow = clock.stopwatch()
@@ -51,13 +54,14 @@ extension Supervisor {
             process = adopted
             before = age(name)
         } else {
-            switch await processes.start(specification, tags: tags(of: name)) {
+            switch await processes.start(specification, tags: tags(of: name, instance)) {
             case .success(let started): process = started
             case .failure(let error):
                 return noteExit(name, .notStarted(error.description), sinceNow())
             }
             entries[name]?.startedAt = now()
             entries[name]?.process = process
+            entries[name]?.startTicks = process.identity.startTicks
             save(name)
             emit(name, .started(pid: process.pid))
         }
@@ -75,11 +79,11 @@ extension Supervisor {
         return result
     }
 
-    private func tags(of name: ServiceName) -> [String: String] {
+    private func tags(of name: ServiceName, _ instance: String) -> [String: String] {
         guard let dataDirectory else { return [:] }
         return [
             ProcessTag.service: name, ProcessTag.dataDirectory: dataDirectory,
-            ProcessTag.instance: String(UInt64.random(in: .min ... .max), radix: 16),
+            ProcessTag.instance: instance,
         ]
     }
 

@@ -12,6 +12,11 @@ public enum ServiceState: Sendable, Equatable {
     /// It ended and its policy does not start it again.
     case failed(reason: String)
 
+    /// While it backs off.
+    var startsAt: Timestamp? {
+        if case .backingOff(let time) = self { time } else { nil }
+    }
+
     /// One word for a listing.
     public var word: String {
         switch self {

@@ -28,6 +28,10 @@ public actor Supervisor {
         var task: Task<Void, Never>?
         var process: WatchedProcess?
         var startedAt: Timestamp?
+        /// Of the last start: the tag that its process carries, and when that began. They stay when
+        /// it has ended, so that what it leaves behind is known.
+        var instance: String?
+        var startTicks: UInt64?
         var probe: Task<Void, Never>?
         var watchdog: Task<Void, Never>?
         var isAnswering = true
@@ -307,8 +311,9 @@ extension Supervisor {
         controlState.save(
             ServiceRecord(
                 name: name, state: entry.state.word, pid: identity?.pid,
-                startTicks: identity?.startTicks, bootID: MachineStart.bootID,
+                startTicks: entry.startTicks, bootID: MachineStart.bootID,
                 startedAt: entry.startedAt, restarts: entry.restarts, lastExit: entry.lastExit,
-                since: entry.since))
+                since: entry.since, instance: entry.instance,
+                quickExits: entry.memory.quickExits, startsAt: entry.state.startsAt))
     }
 }
