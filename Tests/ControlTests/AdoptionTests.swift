@@ -184,6 +184,38 @@ import Testing
         kill(other, SIGKILL)
     }
 
+    /// The second supervisor begins where the first was, three quick ends into a crash loop.
+    @Test func aCrashLoopOutlivesTheSupervisor() async throws {
+        let shop = try Workshop()
+        let state = try ControlState(path: shop.path("control.sqlite"))
+        let policy = RestartPolicy(
+            backoff: .milliseconds(100), factor: 4, limit: .seconds(600), resetAfter: .seconds(60))
+        let service = try shop.script("s", "exit 7", restart: policy)
+        let firstLog = EventLog()
+        let first = try supervisor(shop, [service], firstLog, state: state)
+        await first.start()
+        try await firstLog.wait(for: "s", count: 3, \.isBackingOff)
+        await state.flush()
+        let log = EventLog()
+        let start = ContinuousClock.now
+        let second = try supervisor(
+            shop, [service], log, state: try ControlState(path: shop.path("control.sqlite")))
+        await second.start()
+        try await log.wait(for: "s", count: 1, \.isStarted)
+        #expect(start.duration(to: .now) > .milliseconds(700))
+        try await log.wait(for: "s", count: 2, \.isBackingOff)
+        let pauses = log.pauses("s")
+        #expect(pauses[0] > .milliseconds(700) && pauses[0] <= .milliseconds(1_600))
+        #expect(pauses[1] == .milliseconds(6_400))
+        #expect(await second.status().first?.quickExits == 4)
+        await first.stopAll()
+        await second.stopAll()
+        // An orderly stop ends the memory too.
+        await state.flush()
+        let record = try ControlState.readServices(path: shop.path("control.sqlite")).first
+        #expect(record?.quickExits == 0 && record?.startsAt == nil)
+    }
+
     /// The session leader that a service's process has started.
     private func helperOf(_ pid: Int32) async throws -> Int32 {
         for _ in 0..<2_000 {

@@ -19,6 +19,7 @@ extension Supervisor {
             recorded: Dictionary(
                 records.filter(\.isOfThisBoot).map { ($0.name, $0.adoptionRecord) },
                 uniquingKeysWith: { first, _ in first }))
+        for record in records where record.isOfThisBoot { remember(record) }
         for record in records where plan.lost[record.name] != nil { noteLoss(record) }
         for (name, process) in plan.adopted {
             await adopt(process, as: name, records.first { $0.name == name })
@@ -57,11 +58,33 @@ extension Supervisor {
         save(name)
     }
 
+    /// A crash loop goes on where it was, however often the supervisor itself starts.
+    private func remember(_ record: ServiceRecord) {
+        entries[record.name]?.memory.quickExits = record.quickExits
+        guard record.pid == nil else { return }
+        countRestart(record.name, by: record.restarts)
+        entries[record.name]?.lastExit = record.lastExit
+        entries[record.name]?.resumesAt = record.startsAt
+    }
+
     private func noteLoss(_ record: ServiceRecord) {
-        guard let pid = record.pid else { return }
-        countRestart(record.name, by: record.restarts + 1)
+        guard let pid = record.pid, let entry = entries[record.name] else { return }
+        countRestart(record.name, by: record.restarts)
         entries[record.name]?.lastExit = ProcessExit.unknown.description
         emit(record.name, .lost(pid: pid))
+        // Nobody saw when it ended: one that began long ago has probably run for long.
+        let policy = entry.specification.restart
+        let begun = record.startedAt ?? now()
+        guard begun.advanced(by: policy.resetAfter) > now() else {
+            entries[record.name]?.memory = RestartPolicy.State()
+            return countRestart(record.name)
+        }
+        let decided = policy.decide(.unknown, ranFor: .zero, state: entry.memory)
+        entries[record.name]?.memory = decided.state
+        guard case .restart(let pause) = decided.decision else {
+            return countRestart(record.name)
+        }
+        entries[record.name]?.resumesAt = now().advanced(by: pause)
     }
 
     private func end(_ ending: AdoptionPlan.Ending) {

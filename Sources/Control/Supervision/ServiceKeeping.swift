@@ -13,6 +13,7 @@ extension Supervisor {
             for predecessor in order.predecessors(of: name) { await passGate(of: predecessor) }
         }
         guard entries[name]?.generation == generation else { return }
+        if adopted == nil { await resumePause(name) }
         while mayRun(name) {
             let (exit, ranFor) = await runOnce(name, adopted)
             adopted = nil
@@ -174,6 +175,20 @@ extension Supervisor {
         processes.signal(process, SIGKILL)
         entries[name]?.escalation = nil
         emit(name, .killed)
+    }
+
+    /// What is left of the pause in which the supervisor before this one died.
+    private func resumePause(_ name: ServiceName) async {
+        guard mayRun(name), let entry = entries[name], let end = entry.resumesAt else { return }
+        entries[name]?.resumesAt = nil
+        let left = Duration.microseconds(end.microseconds - now().microseconds)
+        // A clock that was set meanwhile must not make the pause longer than the policy does.
+        let limit = max(entry.specification.restart.limit, entry.specification.restart.backoff)
+        guard left > .zero else { return }
+        await pause(name, for: min(left, limit))
+        guard mayRun(name) else { return }
+        if takeRestartRequest(name) { entries[name]?.memory = RestartPolicy.State() }
+        countRestart(name)
     }
 
     private func pause(_ name: ServiceName, for delay: Duration) async {

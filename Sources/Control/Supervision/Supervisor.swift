@@ -41,6 +41,8 @@ public actor Supervisor {
         var escalation: Task<Void, Never>?
         var pause: Task<Void, Never>?
         var memory = RestartPolicy.State()
+        /// When a pause of an earlier supervisor is over.
+        var resumesAt: Timestamp?
         var isRestartRequested = false
         /// Why the supervisor ended the process itself: that counts as a failure.
         var forcedEnd: String?
@@ -227,6 +229,9 @@ public actor Supervisor {
         terminate(name)
         await entries[name]?.task?.value
         change(name, to: .stopped)
+        // Whoever starts the daemon again by hand begins anew.
+        entries[name]?.memory = RestartPolicy.State()
+        save(name)
     }
 
     private func killAll() {
