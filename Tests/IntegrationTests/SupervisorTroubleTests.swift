@@ -75,6 +75,71 @@ extension RealProcesses {
             }
         }
 
+        /// Both files that a core is made of are broken while it dies.
+        @Test(.timeLimit(.minutes(2)))
+        func aCoreStartsAgainBesideABrokenConfiguration() async throws {
+            try await Desk.run { desk in
+                let accounts = desk.data + "/accounts/trading_accounts.yaml"
+                let good = try String(contentsOfFile: desk.configurationFile, encoding: .utf8)
+                try (good + "\nnonsense: [\n").write(
+                    toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                let goodAccounts = try String(contentsOfFile: accounts, encoding: .utf8)
+                try FileManager.default.removeItem(atPath: accounts)
+                try await desk.kill9("core")
+                try await desk.waitUntilReady()
+                // What people ask reads the files themselves.
+                #expect(try await desk.command("check").code == 2)
+                let kept = desk.data + "/run/accepted.json"
+                let attributes = try FileManager.default.attributesOfItem(atPath: kept)
+                #expect(attributes[.posixPermissions] as? Int == 0o600)
+                let text = try String(contentsOfFile: kept, encoding: .utf8)
+                let key = try String(contentsOfFile: desk.data + "/jwt.key", encoding: .utf8)
+                #expect(text.contains("${file:") && !text.contains(key.prefix(32)))
+                // An accepted change replaces it; without the file the original is read.
+                try goodAccounts.write(toFile: accounts, atomically: true, encoding: .utf8)
+                try (good + "\n# a remark\n").write(
+                    toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                kill(try #require(desk.daemonPID), SIGHUP)
+                try await eventually("the new text is kept") {
+                    try String(contentsOfFile: kept, encoding: .utf8).contains("# a remark")
+                }
+                try FileManager.default.removeItem(atPath: kept)
+                try await desk.kill9("core")
+                try await desk.waitUntilReady()
+                #expect(desk.text("data/log/core.log").contains("is read itself"))
+            }
+        }
+
+        /// The daemon's standard error is a pipe of one page that nobody reads.
+        @Test(.timeLimit(.minutes(2)))
+        func aLogThatNobodyReadsStopsNothing() async throws {
+            let loop = "loop: {command: [sh, -c, \"exit 7\"], restart: {backoff: 10ms, factor: 1}}"
+            try await Desk.run(DeskSettings(services: [loop]), starts: false) { desk in
+                let path = desk.directory.path("run.err")
+                try #require(mkfifo(path, 0o600) == 0)
+                defer { unlink(path) }
+                let reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                defer { close(reader) }
+                // F_SETPIPE_SZ
+                try #require(fcntl(reader, 1_031, 4_096) == 4_096)
+                try await desk.start()
+                try await eventually("the core is up", within: .seconds(30)) {
+                    try await desk.pid(of: "core") != nil
+                }
+                try await Task.sleep(for: .seconds(2))
+                var waiting: Int32 = 0
+                try #require(ioctl(reader, UInt(FIONREAD), &waiting) == 0)
+                #expect(waiting > 3_000, "the pipe is full")
+                try await desk.kill9("core")
+                try await eventually("the core is back") {
+                    try await desk.pid(of: "core") != nil
+                }
+                let start = ContinuousClock.now
+                #expect(try await desk.terminate() == 0)
+                #expect(start.duration(to: .now) < .seconds(12))
+            }
+        }
+
         @Test(.timeLimit(.minutes(2)))
         func hundredsOfConnectionsDoNotKeepTheWatchFromWorking() async throws {
             try await Desk.run { desk in

@@ -9,6 +9,7 @@ actor ConfigurationReloader {
     private let supervisor: Supervisor
     private let children: BuiltinChildren
     private let health: HealthAssembly
+    private let accepted: AcceptedConfiguration
     private let notifier: SystemdNotifier?
     private let logger: Logger
     private var work: Task<Void, Never>?
@@ -17,12 +18,14 @@ actor ConfigurationReloader {
 
     init(
         running: Configuration, supervisor: Supervisor, children: BuiltinChildren,
-        health: HealthAssembly, notifier: SystemdNotifier?, logger: Logger
+        health: HealthAssembly, accepted: AcceptedConfiguration, notifier: SystemdNotifier?,
+        logger: Logger
     ) {
         self.running = running
         self.supervisor = supervisor
         self.children = children
         self.health = health
+        self.accepted = accepted
         self.notifier = notifier
         self.logger = logger
     }
@@ -55,7 +58,9 @@ actor ConfigurationReloader {
         let outcome = await ReloadOutcome.read(running: running)
         switch outcome {
         case .refused: for line in outcome.lines { logger.error("\(line)") }
-        case .unchanged: for line in outcome.lines { logger.notice("\(line)") }
+        case .unchanged(let texts):
+            for line in outcome.lines { logger.notice("\(line)") }
+            await accepted.write(texts)
         case .changed(let plan):
             for line in outcome.lines { logger.notice("\(line)") }
             await carryOut(plan)
@@ -63,6 +68,8 @@ actor ConfigurationReloader {
     }
 
     private func carryOut(_ plan: ConfigurationPlan) async {
+        // Before the services that the plan restarts: they read it.
+        await accepted.write(plan.configuration.texts)
         children.update(plan.configuration)
         do {
             let changes = try await supervisor.apply(
@@ -77,6 +84,7 @@ actor ConfigurationReloader {
                     "updated": "\(changes.updated)",
                 ])
         } catch {
+            await accepted.write(running.texts)
             children.update(running)
             logger.error(
                 "the configuration is refused, and nothing has changed: \(error)",

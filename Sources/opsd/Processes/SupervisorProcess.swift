@@ -32,8 +32,10 @@ struct SupervisorProcess {
             $0.gauge("opsd_build_info", [("version", BuildInformation.version)], 1)
         }
         let curl = CurlClient()
-        let children = BuiltinChildren(configuration: configuration, curl: curl)
         let logger = Logger(label: "supervisor")
+        let accepted = AcceptedConfiguration(path: layout.accepted, logger: logger)
+        await accepted.write(configuration.texts)
+        let children = BuiltinChildren(configuration: configuration, curl: curl)
         let supervisor = try Supervisor(
             services: ServiceSpecification.all(of: configuration),
             dataDirectory: ServiceSpecification.realPath(layout.root),
@@ -60,7 +62,7 @@ struct SupervisorProcess {
         let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, children: children, health: health,
-            notifier: notifier, logger: logger)
+            accepted: accepted, notifier: notifier, logger: logger)
         try await serve(supervisor, operations, reload, hangUps, notifier, logger)
         await curl.shutdown()
     }
