@@ -82,7 +82,10 @@ import Testing
         await supervisor.start()
         for round in 1...2 {
             try await shop.log.wait(for: "s", count: round) { $0 == .ready }
-            try await supervisor.restart("s", because: "its check failed three times")
+            let pid = try #require(shop.log.pids("s").last)
+            try await supervisor.restart("s", process: pid + 1, because: "it is another one")
+            try await supervisor.restart(
+                "s", process: pid, because: "its check failed three times")
         }
         try await shop.log.wait(for: "s", count: 3) { $0 == .ready }
         #expect(shop.log.pauses("s") == [.milliseconds(20), .milliseconds(40)])

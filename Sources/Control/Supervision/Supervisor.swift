@@ -190,10 +190,14 @@ public actor Supervisor {
     /// Ends the service's process because something is wrong with it, as its health says. Unlike an
     /// operator's restart this is a failure: the policy decides whether and when it starts again.
     /// Nothing happens when it does not run.
-    public func restart(_ name: ServiceName, because reason: String) throws(SupervisorError) {
+    /// - Parameter pid: the process that was found wanting; another one is left alone. Nil: any.
+    public func restart(
+        _ name: ServiceName, process pid: Int32? = nil, because reason: String
+    ) throws(SupervisorError) {
         guard entries[name] != nil else { throw .unknownService(name, known: order.names) }
         guard !isStopping else { throw .stopping }
-        guard let process = entries[name]?.process, isUp(name) else { return }
+        guard let process = entries[name]?.process, isUp(name), pid ?? process.pid == process.pid
+        else { return }
         force(name, process, because: reason, event: .unhealthy(reason), kills: false)
     }
 

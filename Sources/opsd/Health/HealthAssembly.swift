@@ -16,7 +16,7 @@ struct HealthAssembly: Sendable {
     init(
         supervisor: Supervisor, children: BuiltinChildren, configuration: Configuration,
         curl: CurlClient, logger: Logger,
-        restart: @escaping @Sendable (ServiceName, _ reason: String) async -> Void
+        restart: @escaping HealthMonitor.OnUnhealthy
     ) async {
         let current = CurrentConfiguration(configuration)
         let services = ServiceReadings(

@@ -50,8 +50,8 @@ struct SupervisorProcess {
         let health = await HealthAssembly(
             supervisor: supervisor, children: children, configuration: configuration,
             curl: curl, logger: logger,
-            restart: { service, reason in
-                try? await supervisor.restart(service, because: reason)
+            restart: { service, process, reason in
+                try? await supervisor.restart(service, process: process, because: reason)
             })
         let operations = OperationsAPI(
             metrics: MetricsPage(
