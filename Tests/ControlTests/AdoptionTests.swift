@@ -165,7 +165,7 @@ import Testing
             try FileManager.default.copyItem(
                 atPath: shop.path("control.sqlite" + suffix), toPath: copy + suffix)
         }
-        let stopping = Task { await first.stopAll() }
+        let stopping = Task { _ = await first.stopAll() }
         kill(pid, SIGKILL)
         await stopping.value
         #expect(Workshop.isAlive(helper), "it has a session of its own")

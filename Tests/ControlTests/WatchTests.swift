@@ -214,6 +214,37 @@ import Testing
         #expect(start.duration(to: .now) < .milliseconds(1_500))
     }
 
+    /// As one in the kernel whose disk does not answer: signals are not heard.
+    @Test func aStopGivesUpWhatNothingEnds() async throws {
+        let shop = try Workshop()
+        let isDeaf = Mutex(true)
+        let services = [
+            try shop.script("a", "exec sleep 60"),
+            try shop.script("b", "exec sleep 60", after: ["a"]),
+        ]
+        let supervisor = try Supervisor(
+            services: services, dataDirectory: nil, state: nil,
+            ask: { _, _ in .hasNoSocket }, clock: ContinuousClock(), now: { .now() },
+            metrics: shop.registry, onEvent: { shop.log.record($0) },
+            processes: try ProcessThread { process, number in
+                let isB = shop.log.pids("b").contains(process.pid)
+                if !isB || !isDeaf.withLock({ $0 }) { ProcessGroup.signal(process, number) }
+            })
+        await supervisor.start()
+        try await shop.log.wait(for: "b") { $0 == .ready }
+        let pids = try ["a", "b"].map { try #require(shop.log.pids($0).first) }
+        let start = ContinuousClock.now
+        let left = await supervisor.stopAll(within: .milliseconds(200))
+        #expect(start.duration(to: .now) < .seconds(9))
+        #expect(left == [LeftoverProcess(service: "b", pid: pids[1])])
+        #expect(shop.log.events.contains { $0.kind == .cannotDie(pid: pids[1]) })
+        // What does not hang is stopped all the same.
+        #expect(!Workshop.isThere(pids[0]))
+        isDeaf.withLock { $0 = false }
+        kill(pids[1], SIGKILL)
+        try await shop.log.wait(for: "b", \.isExited)
+    }
+
     @Test func aStopHasAnEndWhateverTheServicesDo() async throws {
         let shop = try Workshop()
         let supervisor = try shop.supervisor(

@@ -24,9 +24,14 @@ struct WatchedProcess: Sendable, Equatable {
 }
 
 final class ProcessThread: Sendable {
-    private let loop: ProcessLoop
+    typealias Signal = @Sendable (WatchedProcess, Int32) -> Void
 
-    init() throws(ProcessError) {
+    private let loop: ProcessLoop
+    private let send: Signal
+
+    /// - Parameter signal: how a signal reaches a process; for tests of one that nothing ends.
+    init(signal: @escaping Signal = ProcessGroup.signal) throws(ProcessError) {
+        send = signal
         loop = try ProcessLoop()
         let loop = loop
         let thread = Thread { loop.run() }
@@ -76,6 +81,16 @@ final class ProcessThread: Sendable {
         }
     }
 
+    /// Whether that very process is there no more. It needs no descriptor to see that nothing has its
+    /// id; where more cannot be read, it may be there.
+    func isGone(_ identity: ProcessIdentity) async -> Bool {
+        await perform {
+            if access("/proc/\(identity.pid)", F_OK) != 0 { return true }
+            guard let stat = ProcessTable.stat(identity.pid) else { return false }
+            return stat.startTicks != identity.startTicks
+        }
+    }
+
     /// Sets how many descriptors the process may have; nil when that worked.
     func limitOpenFiles(of process: WatchedProcess, to count: Int) async -> ProcessError? {
         await perform {
@@ -88,7 +103,7 @@ final class ProcessThread: Sendable {
 
     /// To the process and all of its session. Done in the order of the calls, before a later `reap`.
     func signal(_ process: WatchedProcess, _ number: Int32) {
-        loop.add { ProcessGroup.signal(process, number) }
+        loop.add { [send] in send(process, number) }
     }
 
     /// What the kernel says of the process; nil when it cannot be read, or when it is gone.

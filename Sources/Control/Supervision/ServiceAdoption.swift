@@ -42,7 +42,7 @@ extension Supervisor {
     private func adopt(
         _ found: FoundProcess, as name: ServiceName, _ record: ServiceRecord?
     ) async {
-        guard case .success(let process) = await processes.adopt(found.identity) else {
+        guard let process = await watched(found.identity) else {
             // It ended a moment ago, so it starts as any other.
             return
         }
@@ -56,6 +56,17 @@ extension Supervisor {
             isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)
         emit(name, .adopted(pid: process.pid))
         save(name)
+    }
+
+    /// Nil when it is gone. Where this side lacks a descriptor it is tried again for a while: a second
+    /// process beside one that lives would be worse than a late start.
+    private func watched(_ identity: ProcessIdentity) async -> WatchedProcess? {
+        for attempt in 0..<100 {
+            if case .success(let process) = await processes.adopt(identity) { return process }
+            if await processes.isGone(identity) { return nil }
+            if attempt < 99 { try? await clock.sleep(for: .milliseconds(100)) }
+        }
+        return nil
     }
 
     /// A crash loop goes on where it was, however often the supervisor itself starts.
@@ -91,20 +102,21 @@ extension Supervisor {
         let (process, name) = (ending.process, ending.process.service)
         emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
         let stop = entries[name]?.specification.stop ?? StopPolicy()
-        cleanUps.append(
-            Task {
-                guard case .success(let watched) = await processes.adopt(process.identity) else {
-                    return
-                }
-                processes.signal(watched, stop.signal.number)
-                let escalation = Task {
-                    do { try await clock.sleep(for: stop.timeout) } catch { return }
-                    processes.signal(watched, SIGKILL)
-                }
-                _ = await processes.exit(of: watched)
-                escalation.cancel()
+        let task = Task {
+            guard case .success(let watched) = await processes.adopt(process.identity) else {
+                return
+            }
+            processes.signal(watched, stop.signal.number)
+            let escalation = Task {
+                do { try await clock.sleep(for: stop.timeout) } catch { return }
                 processes.signal(watched, SIGKILL)
-            })
+            }
+            _ = await processes.exit(of: watched)
+            escalation.cancel()
+            processes.signal(watched, SIGKILL)
+        }
+        let leftover = LeftoverProcess(service: name, pid: process.identity.pid)
+        cleanUps.append(CleanUp(leftover: leftover, timeout: stop.timeout, task: task))
     }
 }
 

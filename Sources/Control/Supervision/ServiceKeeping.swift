@@ -184,8 +184,7 @@ extension Supervisor {
         let left = Duration.microseconds(end.microseconds - now().microseconds)
         // A clock that was set meanwhile must not make the pause longer than the policy does.
         let limit = max(entry.specification.restart.limit, entry.specification.restart.backoff)
-        guard left > .zero else { return }
-        await pause(name, for: min(left, limit))
+        if left > .zero { await pause(name, for: min(left, limit)) }
         guard mayRun(name) else { return }
         if takeRestartRequest(name) { entries[name]?.memory = RestartPolicy.State() }
         countRestart(name)

@@ -74,6 +74,8 @@ public struct ServiceEvent: Sendable, Equatable {
         case stopping
         /// It did not go in time and was killed.
         case killed
+        /// Not even that has ended it.
+        case cannotDie(pid: Int32)
         case stopped
         case failed(reason: String)
     }
@@ -106,6 +108,7 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .backingOff: "backing-off"
         case .stopping: "stopping"
         case .killed: "killed"
+        case .cannotDie: "cannot-die"
         case .stopped: "stopped"
         case .failed: "failed"
         }
@@ -133,6 +136,9 @@ extension ServiceEvent.Kind: CustomStringConvertible {
             "starts again in \(pause)"
         case .stopping: "asked to stop"
         case .killed: "did not go in time and is killed"
+        case .cannotDie(let pid):
+            "process \(pid) was killed and is still there; it hangs in the kernel, see what it waits "
+                + "for with 'cat /proc/\(pid)/stack'"
         case .stopped: "stopped"
         case .failed(let reason): "stays down by its policy: \(reason)"
         }
@@ -141,7 +147,8 @@ extension ServiceEvent.Kind: CustomStringConvertible {
     /// Whether somebody should look at it.
     public var isTrouble: Bool {
         switch self {
-        case .hung, .cannotLook, .overMemory, .unhealthy, .limitFailed, .failed, .killed, .lost,
+        case .hung, .cannotLook, .overMemory, .unhealthy, .limitFailed, .failed, .killed,
+            .cannotDie, .lost,
             .endingLeftover, .readinessTimedOut:
             true
         case .exited(let exit, _): !exit.isSuccess

@@ -58,12 +58,18 @@ public actor Supervisor {
         let unknownLooks: Counter
     }
 
+    struct CleanUp {
+        let leftover: LeftoverProcess
+        let timeout: Duration
+        let task: Task<Void, Never>
+    }
+
     var order: StartOrder
     let processes: ProcessThread
     let ask: Ask
     let clock: any Clock<Duration>
     let now: @Sendable () -> Timestamp
-    let controlState: ControlState?
+    var controlState: ControlState?
     /// Absolute. Nil: nothing is adopted, and nobody will adopt what this one starts.
     let dataDirectory: String?
     private let metrics: any MetricsFactory
@@ -76,7 +82,7 @@ public actor Supervisor {
     /// Nothing is started before it is over: what it finds must not be started a second time.
     private var adoption: Task<Void, Never>?
     /// End the processes that nobody should have started or left.
-    var cleanUps: [Task<Void, Never>] = []
+    var cleanUps: [CleanUp] = []
     var memoryWatch: Task<Void, Never>?
     var applying: Task<ServiceChanges, Never>?
 
@@ -110,8 +116,19 @@ public actor Supervisor {
         metrics: any MetricsFactory = MetricsSystem.factory,
         onEvent: @escaping @Sendable (ServiceEvent) -> Void = { _ in }
     ) throws {
+        try self.init(
+            services: services, dataDirectory: dataDirectory, state: state, ask: ask, clock: clock,
+            now: now, metrics: metrics, onEvent: onEvent, processes: try ProcessThread())
+    }
+
+    init(
+        services: [ServiceSpecification], dataDirectory: String?, state: ControlState?,
+        ask: @escaping Ask, clock: any Clock<Duration>, now: @escaping @Sendable () -> Timestamp,
+        metrics: any MetricsFactory, onEvent: @escaping @Sendable (ServiceEvent) -> Void,
+        processes: ProcessThread
+    ) throws {
         order = try StartOrder(services)
-        processes = try ProcessThread()
+        self.processes = processes
         self.dataDirectory = dataDirectory
         controlState = state
         self.ask = ask
@@ -201,48 +218,13 @@ public actor Supervisor {
         force(name, process, because: reason, event: .unhealthy(reason), kills: false)
     }
 
-    /// Stops every service, each when those after it are gone; services that do not depend on each
-    /// other stop at the same time. Nothing starts any more. Returns when no process is left.
-    /// - Parameter limit: after it whatever is left is killed; nil: each has its own stop timeout.
-    public func stopAll(within limit: Duration? = nil) async {
-        isStopping = true
-        memoryWatch?.cancel()
-        for name in order.names {
-            entries[name]?.pause?.cancel()
-            openGate(name)
-        }
-        let deadline = Task {
-            guard let limit else { return }
-            do { try await clock.sleep(for: limit) } catch { return }
-            killAll()
-        }
-        var stops: [ServiceName: Task<Void, Never>] = [:]
-        for name in order.names.reversed() {
-            let later = order.names.filter { order.predecessors(of: $0).contains(name) }
-                .compactMap { stops[$0] }
-            stops[name] = Task { await stop(name, after: later) }
-        }
-        for task in stops.values { await task.value }
-        for task in cleanUps { await task.value }
-        deadline.cancel()
-        await controlState?.flush()
-    }
-
-    private func stop(_ name: ServiceName, after later: [Task<Void, Never>]) async {
-        for task in later { await task.value }
-        terminate(name)
-        await entries[name]?.task?.value
-        change(name, to: .stopped)
-        // Whoever starts the daemon again by hand begins anew.
-        entries[name]?.memory = RestartPolicy.State()
-        save(name)
-    }
-
-    private func killAll() {
-        for name in order.names {
-            guard let process = entries[name]?.process else { continue }
-            processes.signal(process, SIGKILL)
-            emit(name, .killed)
+    /// Writes down there what runs now, and what happens from now on: for a file that could not be
+    /// opened when everything began.
+    public func write(to state: ControlState) async {
+        controlState = state
+        for name in order.names { save(name) }
+        for record in await state.services() where entries[record.name] == nil {
+            state.remove(service: record.name)
         }
     }
 
