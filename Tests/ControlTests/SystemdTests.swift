@@ -69,6 +69,11 @@ import Testing
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let unit = root.appendingPathComponent("deploy/systemd/opsd.service")
+        let text = try String(contentsOf: unit, encoding: .utf8)
+        // What outlives the daemon must not keep its files in the daemon's private /tmp.
+        #expect(text.contains("PrivateTmp=yes") && text.contains("KillMode=process"))
+        #expect(text.contains("\nEnvironment=TMPDIR=%S/opsd/tmp\n"))
+        #expect(text.contains("\nStateDirectory=opsd opsd/tmp\n"))
         let directory = try TemporaryDirectory()
         let copy = directory.path("opsd.service")
         // The program need not be installed where the unit says, so another one stands for it.

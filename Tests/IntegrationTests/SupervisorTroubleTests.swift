@@ -1,3 +1,4 @@
+import ExactJSON
 import Foundation
 import TestSupport
 import Testing
@@ -137,6 +138,36 @@ extension RealProcesses {
                 let start = ContinuousClock.now
                 #expect(try await desk.terminate() == 0)
                 #expect(start.duration(to: .now) < .seconds(12))
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func aControlFileThatCannotBeOpenedIsSaidAndTriedAgain() async throws {
+            try await Desk.run(starts: false) { desk in
+                let file = desk.data + "/control.sqlite"
+                try FileManager.default.createDirectory(
+                    atPath: file, withIntermediateDirectories: false)
+                try await desk.start()
+                try await desk.waitUntilReady()
+                let ill = try await desk.command("status")
+                #expect(
+                    ill.code == 1 && ill.output.contains("control.sqlite cannot be opened"),
+                    "\(ill)")
+                #expect(
+                    try await desk.get("\(desk.opsURL)/metrics").text
+                        .contains("\nopsd_control_state_up 0\n"))
+                #expect(desk.text("run.err").contains("is not written down"))
+                try FileManager.default.removeItem(atPath: file)
+                try await eventually("it is open", within: .seconds(30)) {
+                    try await desk.get("\(desk.opsURL)/metrics").text
+                        .contains("\nopsd_control_state_up 1\n")
+                }
+                #expect(try await desk.command("status").code == 0)
+                let core = try #require(try await desk.pid(of: "core"))
+                try await desk.killDaemon()
+                let list = try await desk.command("service", "list", "--json")
+                let line = list.documents.first { $0?["service"]?.text == "core" }
+                #expect(line??["pid"]?.integer == Int(core), "\(list)")
             }
         }
 

@@ -36,10 +36,12 @@ struct SupervisorProcess {
         let accepted = AcceptedConfiguration(path: layout.accepted, logger: logger)
         await accepted.write(configuration.texts)
         let children = BuiltinChildren(configuration: configuration, curl: curl)
+        let control = ControlStateOpener(path: layout.controlState, logger: logger)
+        registry.addCollector(control.collect)
         let supervisor = try Supervisor(
             services: ServiceSpecification.all(of: configuration),
             dataDirectory: ServiceSpecification.realPath(layout.root),
-            state: controlState(layout, logger),
+            state: await control.open(),
             ask: { await children.answer(of: $0, within: $1) },
             onEvent: { event in
                 logger.log(
@@ -58,37 +60,21 @@ struct SupervisorProcess {
                 registry: registry, children: children,
                 dataDirectory: configuration.dataDirectory),
             health: health,
-            status: StatusAssembly(health: health, children: children))
+            status: StatusAssembly(
+                health: health, children: children, controlProblem: { control.problem }))
         let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, children: children, health: health,
             accepted: accepted, notifier: notifier, logger: logger)
-        try await serve(supervisor, operations, reload, hangUps, notifier, logger)
+        let background = TaskService { await control.keepTrying(for: supervisor) }
+        try await serve(supervisor, operations, reload, hangUps, notifier, background, logger)
         await curl.shutdown()
-    }
-
-    /// Nil when it cannot be used: services run all the same.
-    private func controlState(_ layout: DataLayout, _ logger: Logger) -> ControlState? {
-        do {
-            let state = try ControlState(
-                path: layout.controlState, onProblem: { logger.error("\($0)") })
-            if let aside = state.movedAside {
-                logger.error(
-                    "control.sqlite was damaged and is begun anew; the damaged file is kept",
-                    metadata: ["file": "\(aside)"])
-            }
-            return state
-        } catch {
-            logger.error(
-                "services run, but what happens to them is not written down: \(error)",
-                metadata: ["file": "\(layout.controlState)"])
-            return nil
-        }
     }
 
     private func serve(
         _ supervisor: Supervisor, _ operations: OperationsAPI, _ reload: ConfigurationReloader,
-        _ hangUps: UnixSignalsSequence, _ notifier: SystemdNotifier?, _ logger: Logger
+        _ hangUps: UnixSignalsSequence, _ notifier: SystemdNotifier?,
+        _ background: TaskService, _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
         var quiet = logger
@@ -114,6 +100,7 @@ struct SupervisorProcess {
                     .init(service: server),
                     .init(service: control.application()),
                     .init(service: TaskService { await logs.run() }),
+                    .init(service: background),
                     .init(service: SupervisedServices(supervisor: supervisor, notifier: notifier)),
                     .init(service: TaskService { await operations.health.run() }),
                     .init(
@@ -155,9 +142,16 @@ private struct SupervisedServices: Service {
         try? await gracefulShutdown()
         notifier?.stopping()
         let plea = Task { await askForTime() }
-        await supervisor.stopAll(within: await stopLimit())
+        let left = await supervisor.stopAll(within: await stopLimit())
         beat.cancel()
         plea.cancel()
+        guard left.isEmpty else {
+            let names = left.map { "\($0.service) (process \($0.pid))" }.joined(separator: ", ")
+            throw CommandFailure(
+                .unknown,
+                "the daemon ends, and what was killed is still there: \(names); it hangs in the "
+                    + "kernel, and the next daemon adopts or ends it")
+        }
     }
 
     /// Says that the supervisor lives, which it proves by answering, and how the services are.
