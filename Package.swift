@@ -17,6 +17,8 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(
+    name: "HummingbirdCore", package: "hummingbird")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -59,7 +61,7 @@ let package = Package(
             dependencies: [
                 "Ledger", "Trading", "Control", "SQLiteStore", "CurlClient", "AlpacaBroker",
                 "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
-                httpTypes, hummingbird, lifecycle, logging, nioCore, unixSignals,
+                httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nioCore, unixSignals,
             ],
             swiftSettings: house),
 

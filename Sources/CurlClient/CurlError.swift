@@ -17,6 +17,8 @@ public struct CurlError: Error, Sendable, Equatable, CustomStringConvertible {
         case timedOut
         case connectionLost
         case responseTooLarge
+        /// This machine or process had no descriptor or no memory left for it.
+        case outOfResources
         case cancelled
         case shutDown
         case other
@@ -28,6 +30,16 @@ public struct CurlError: Error, Sendable, Equatable, CustomStringConvertible {
         case notSent
         /// Some or all of it was sent: the server may have acted upon it.
         case ambiguous
+    }
+
+    /// It failed on this side before anything could be asked: it tells nothing of the server.
+    public var saysNothingOfTheServer: Bool {
+        switch reason {
+        case .outOfResources, .cancelled, .shutDown: true
+        case .invalidRequest, .couldNotResolve, .couldNotConnect, .secureConnectionFailed,
+            .timedOut, .connectionLost, .responseTooLarge, .other:
+            false
+        }
     }
 
     public init(reason: Reason, delivery: Delivery, target: String, detail: String) {

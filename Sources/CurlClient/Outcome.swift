@@ -1,4 +1,5 @@
 import CCurl
+import Foundation
 
 /// Reads a finished handle: the answer, or the error and what it says about delivery.
 enum Outcome {
@@ -33,14 +34,24 @@ enum Outcome {
         of transfer: Transfer, easy: UnsafeMutableRawPointer, code: CURLcode
     ) -> CurlError {
         CurlError(
-            reason: transfer.isTooLarge ? .responseTooLarge : reason(code),
+            reason: reason(of: transfer, code: code),
             delivery: delivery(of: easy), target: transfer.target,
             detail: detail(of: transfer, code: code))
+    }
+
+    private static func reason(of transfer: Transfer, code: CURLcode) -> CurlError.Reason {
+        if transfer.isTooLarge { return .responseTooLarge }
+        // libcurl's own code is that of a server that refuses.
+        if transfer.socketError != 0, code == CURLE_COULDNT_CONNECT { return .outOfResources }
+        return reason(code)
     }
 
     private static func detail(of transfer: Transfer, code: CURLcode) -> String {
         if transfer.isTooLarge {
             return "the answer is larger than \(transfer.responseBytesMax) bytes"
+        }
+        if transfer.socketError != 0, code == CURLE_COULDNT_CONNECT {
+            return "no socket could be made: \(String(cString: strerror(transfer.socketError)))"
         }
         // The error buffer may quote what was sent; the code's own name never does.
         return String(cString: curl_easy_strerror(code))
@@ -54,6 +65,7 @@ enum Outcome {
         case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM,
             CURLE_SSL_CIPHER, CURLE_SSL_CACERT_BADFILE:
             .secureConnectionFailed
+        case CURLE_OUT_OF_MEMORY, CURLE_FAILED_INIT: .outOfResources
         case CURLE_OPERATION_TIMEDOUT: .timedOut
         // The callback aborts only libcurl's own repetition over a lost connection.
         case CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE,

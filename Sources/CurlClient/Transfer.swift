@@ -18,6 +18,8 @@ final class Transfer: @unchecked Sendable {
     var fields: [CurlHeaders.Field] = []
     var body: [UInt8] = []
     var isTooLarge = false
+    /// Why this side could not make a socket; 0 when it could.
+    var socketError: Int32 = 0
     /// How often libcurl began to send the request. It tries again by itself when a kept connection
     /// turns out dead before the first byte of an answer.
     var attempts = 0
@@ -61,6 +63,13 @@ final class Transfer: @unchecked Sendable {
             CurlHeaders.Field(
                 name: String(decoding: line[..<colon], as: UTF8.self),
                 value: String(decoding: value[..<end], as: UTF8.self)))
+    }
+
+    /// libcurl's word for "none" is -1.
+    func openSocket(_ address: UnsafePointer<curl_sockaddr>) -> Int32 {
+        let result = opsd_open_socket(address)
+        socketError = min(0, result) * -1
+        return max(-1, result)
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool {
@@ -111,6 +120,13 @@ extension Transfer {
             let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
             transfer.receivedHeader(bytes(data, size * count))
             return size * count
+        }
+        opsd_easy_set_pointer(easy, CURLOPT_OPENSOCKETDATA, context)
+        // Only here can a lack of descriptors be told from a server that refuses.
+        opsd_easy_set_open_socket_function(easy) { context, _, address in
+            guard let context, let address else { return -1 }
+            let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+            return transfer.openSocket(address)
         }
         opsd_easy_set_pointer(easy, CURLOPT_PREREQDATA, context)
         // Called before each sending, so the second call is libcurl's own repetition: refused where

@@ -118,12 +118,12 @@ final class TransferLoop: @unchecked Sendable {
             return transfer.fail(.cancelled, .notSent, "cancelled")
         }
         guard let multi, let easy = idleHandles.popLast() ?? curl_easy_init() else {
-            return transfer.fail(.other, .notSent, "libcurl could not be set up")
+            return transfer.fail(.outOfResources, .notSent, "libcurl could not be set up")
         }
         transfer.configure(easy, configuration)
         guard curl_multi_add_handle(multi, easy) == CURLM_OK else {
             recycle(transfer)
-            return transfer.fail(.other, .notSent, "libcurl refused the transfer")
+            return transfer.fail(.outOfResources, .notSent, "libcurl refused the transfer")
         }
         active[ObjectIdentifier(transfer)] = transfer
     }

@@ -23,14 +23,18 @@ public struct YAMLDocument: Sendable {
 
     /// Reads a file; `name` is what findings print (the path when nil).
     public init(path: String, name: String? = nil) throws(StrictYAMLError) {
-        let text: String
+        try self.init(text: try Self.text(of: path, name: name), file: name ?? path)
+    }
+
+    /// A file's text, whether it is YAML or not; `name` is what findings print.
+    public static func text(of path: String, name: String? = nil) throws(StrictYAMLError) -> String
+    {
         do {
-            text = try TextFile.contents(of: path, byteCountMax: Self.byteCountMax)
+            return try TextFile.contents(of: path, byteCountMax: byteCountMax)
         } catch {
             throw .single(
                 Place(file: name ?? path, line: 1, column: 1), error.problem, error.remedy)
         }
-        try self.init(text: text, file: name ?? path)
     }
 
     /// A cursor at the top of the document, which records into `findings` what does not fit.

@@ -20,7 +20,12 @@ import Testing
         _ found: [FoundProcess], answering: [String: Int32] = [:],
         recorded: [String: ProcessIdentity] = [:]
     ) -> AdoptionPlan {
-        AdoptionPlan(found: found, declared: ["s", "t"], answering: answering, recorded: recorded)
+        AdoptionPlan(
+            found: found, declared: ["s", "t"], answering: answering,
+            recorded: recorded.mapValues {
+                AdoptionPlan.Recorded(
+                    identity: $0, instance: String($0.pid), startTicks: $0.startTicks)
+            })
     }
 
     @Test func whatRunsIsAdopted() {
@@ -42,6 +47,48 @@ import Testing
         let plan = plan([found(9, ticks: 5, instance: "a"), found(7, ticks: 1, instance: "a")])
         #expect(plan.adopted["s"]?.identity.pid == 7)
         #expect(plan.ended.isEmpty)
+    }
+
+    /// Process 7 was the service and 9 its helper, in a session of its own.
+    private func helperPlan(
+        _ found: [FoundProcess], isStarting: Bool = false, pid: Int32? = 7, instance: String = "a"
+    ) -> AdoptionPlan {
+        let identity = pid.map { ProcessIdentity(pid: $0, startTicks: 1) }
+        return AdoptionPlan(
+            found: found, declared: ["s"], answering: [:],
+            recorded: [
+                "s": AdoptionPlan.Recorded(
+                    identity: identity, instance: instance,
+                    startTicks: isStarting ? nil : 1, isStarting: isStarting)
+            ])
+    }
+
+    @Test func aHelperIsNeverTakenForItsService() {
+        let service = found(7, ticks: 1, instance: "a")
+        let helper = found(9, ticks: 5, instance: "a")
+        // Beside its service it stays.
+        let both = helperPlan([service, helper])
+        #expect(both.adopted["s"]?.identity.pid == 7 && both.ended.isEmpty)
+        // Left behind it is ended, whether the end of its service was seen or not.
+        let unseen = helperPlan([helper])
+        #expect(unseen.adopted.isEmpty && unseen.lost == ["s": 7])
+        #expect(unseen.ended.map(\.process.identity.pid) == [9])
+        let seen = helperPlan([helper], pid: nil)
+        #expect(seen.adopted.isEmpty && seen.lost.isEmpty)
+        #expect(seen.ended.map(\.process.identity.pid) == [9])
+        // So is that of a start before the last one.
+        let older = AdoptionPlan(
+            found: [found(9, ticks: 5, instance: "old")], declared: ["s"], answering: [:],
+            recorded: ["s": AdoptionPlan.Recorded(instance: "a", startTicks: 8)])
+        #expect(older.adopted.isEmpty && older.ended.map(\.process.identity.pid) == [9])
+    }
+
+    @Test func aStartThatWasNotWrittenDownIsAdopted() {
+        let service = found(7, ticks: 1, instance: "a")
+        #expect(helperPlan([service], isStarting: true, pid: nil).adopted["s"] == service)
+        // A disk that took nothing more still has the start before.
+        let later = found(9, ticks: 5, instance: "b")
+        #expect(helperPlan([later]).adopted["s"] == later)
     }
 
     @Test func whatIsNoLongerConfiguredIsEnded() {
@@ -99,6 +146,87 @@ import Testing
         #expect(ProcessTable.members(ofSession: pids[0]).isEmpty)
         #expect(!Workshop.isAlive(pids[1]))
         await first.stopAll()
+    }
+
+    @Test func aHelperThatOutlivesItsServiceIsEndedAndTheServiceStartedAgain() async throws {
+        let shop = try Workshop()
+        let state = try ControlState(path: shop.path("control.sqlite"))
+        let service = try shop.script(
+            "s", "setsid sleep 61 & echo $! > $DIR/helper; touch $DIR/s.ready; wait; sleep 60")
+        let first = try supervisor(shop, [service], EventLog(), state: state)
+        await first.start()
+        while await first.status().first?.pid == nil { await Task.yield() }
+        let pid = try #require(await first.status().first?.pid)
+        let helper = try await helperOf(pid)
+        await state.flush()
+        // As if both had died together: the first one writes nothing of it.
+        let copy = shop.path("copy.sqlite")
+        for suffix in ["", "-wal"] {
+            try FileManager.default.copyItem(
+                atPath: shop.path("control.sqlite" + suffix), toPath: copy + suffix)
+        }
+        let stopping = Task { _ = await first.stopAll() }
+        kill(pid, SIGKILL)
+        await stopping.value
+        #expect(Workshop.isAlive(helper), "it has a session of its own")
+        let log = EventLog()
+        let second = try supervisor(
+            shop, [service], log, state: try ControlState(path: copy))
+        await second.start()
+        try await log.wait(for: "s", count: 1) { $0 == .ready }
+        let now = try #require(await second.status().first)
+        #expect(now.pid != helper && !now.isAdopted && now.restarts == 1)
+        #expect(log.events.contains { $0.kind == .lost(pid: pid) })
+        #expect(log.events.map(\.kind.word).contains("leftover"))
+        while Workshop.isAlive(helper) { try await Task.sleep(for: .milliseconds(5)) }
+        let other = try await helperOf(now.pid ?? 0)
+        await second.stopAll()
+        kill(other, SIGKILL)
+    }
+
+    /// The second supervisor begins where the first was, three quick ends into a crash loop.
+    @Test func aCrashLoopOutlivesTheSupervisor() async throws {
+        let shop = try Workshop()
+        let state = try ControlState(path: shop.path("control.sqlite"))
+        let policy = RestartPolicy(
+            backoff: .milliseconds(100), factor: 4, limit: .seconds(600), resetAfter: .seconds(60))
+        let service = try shop.script("s", "exit 7", restart: policy)
+        let firstLog = EventLog()
+        let first = try supervisor(shop, [service], firstLog, state: state)
+        await first.start()
+        try await firstLog.wait(for: "s", count: 3, \.isBackingOff)
+        await state.flush()
+        let log = EventLog()
+        let start = ContinuousClock.now
+        let second = try supervisor(
+            shop, [service], log, state: try ControlState(path: shop.path("control.sqlite")))
+        await second.start()
+        try await log.wait(for: "s", count: 1, \.isStarted)
+        #expect(start.duration(to: .now) > .milliseconds(700))
+        try await log.wait(for: "s", count: 2, \.isBackingOff)
+        let pauses = log.pauses("s")
+        #expect(pauses[0] > .milliseconds(700) && pauses[0] <= .milliseconds(1_600))
+        #expect(pauses[1] == .milliseconds(6_400))
+        #expect(await second.status().first?.quickExits == 4)
+        await first.stopAll()
+        await second.stopAll()
+        // An orderly stop ends the memory too.
+        await state.flush()
+        let record = try ControlState.readServices(path: shop.path("control.sqlite")).first
+        #expect(record?.quickExits == 0 && record?.startsAt == nil)
+    }
+
+    /// The session leader that a service's process has started.
+    private func helperOf(_ pid: Int32) async throws -> Int32 {
+        for _ in 0..<2_000 {
+            let helper = ProcessTable.pids().first { other in
+                guard let stat = ProcessTable.stat(other) else { return false }
+                return stat.parent == pid && stat.session == other
+            }
+            if let helper { return helper }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        throw EventLog.TimedOut(waitedFor: "a helper", events: [])
     }
 
     @Test func whatIsAskedForBeforeTheAdoptionIsOverWaitsForIt() async throws {

@@ -10,7 +10,8 @@ import Testing
         ServiceRecord(
             name: name, state: "running", pid: 7, startTicks: 8, bootID: MachineStart.bootID,
             startedAt: Timestamp(microseconds: 1), restarts: restarts, lastExit: "gone",
-            since: Timestamp(microseconds: 2))
+            since: Timestamp(microseconds: 2), instance: "a1", quickExits: 3,
+            startsAt: Timestamp(microseconds: 9))
     }
 
     @Test func whatWasWrittenIsReadAgainAlsoByACommand() async throws {

@@ -132,7 +132,7 @@ final class ScriptedProber: HealthProber {
             prober: prober, process: { _ in .running(pid: pid.withLock { $0 }) },
             metrics: MetricsRegistry(),
             onEvent: { log.add("\($0.check) \($0.transition.to.rawValue)") },
-            onUnhealthy: { log.add("restart \($0): \($1)") })
+            onUnhealthy: { log.add("restart \($0): \($2)") })
         await monitor.apply([Self.check("web/http", service: "web"), Self.check("disk")])
         await monitor.start()
         let isRestart = { (line: String) in line.hasPrefix("restart web: web/http: ") }
@@ -144,6 +144,33 @@ final class ScriptedProber: HealthProber {
         try await until("the new process is restarted too") { log.all.count(where: isRestart) == 2 }
         #expect(log.all.count { $0 == "web/http unhealthy" } == 1, "it was never well in between")
         #expect(!log.all.contains { $0.hasPrefix("restart disk") })
+        await monitor.stop()
+    }
+
+    /// Each answer comes when the process that was asked has been replaced.
+    @Test func whatWasMeasuredAtTheOldProcessIsNotHeldAgainstTheNewOne() async throws {
+        let prober = ScriptedProber()
+        prober.set("web/http", .failure("status 500"))
+        let log = Log()
+        let pid = Mutex<Int32>(10)
+        // Asked before and after each run: another process each time.
+        let monitor = HealthMonitor(
+            prober: prober,
+            process: { _ in
+                .running(
+                    pid: pid.withLock { pid in
+                        pid += 1
+                        return pid
+                    })
+            }, metrics: MetricsRegistry(),
+            onUnhealthy: { service, pid, _ in log.add("restart \(service) \(pid)") })
+        var check = Self.check("web/http", service: "web")
+        check.rules = HealthRules(threshold: 1)
+        await monitor.apply([check])
+        await monitor.start()
+        try await until("it is asked") { prober.count("web/http") >= 5 }
+        #expect(log.all.isEmpty)
+        #expect(await reading(monitor, "web/http")?.failuresInRow == 0)
         await monitor.stop()
     }
 

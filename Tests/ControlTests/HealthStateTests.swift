@@ -208,7 +208,9 @@ import Testing
             ServiceStatus(
                 name: "s", state: state, pid: nil, restarts: 0, since: HealthStateTests.time(0),
                 lastExit: lastExit, quickExits: quickExits, isAnswering: isAnswering,
-                isAdopted: false), notReady: notReady, policy: RestartPolicy(mode: policy))
+                isAdopted: false),
+            readiness: notReady.map(ServiceReadiness.notReady) ?? .ready,
+            policy: RestartPolicy(mode: policy))
     }
 
     @Test func aServiceThatRunsAndIsReadyIsWell() {

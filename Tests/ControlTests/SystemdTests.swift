@@ -53,6 +53,8 @@ import Testing
             #expect(listener.next() == "WATCHDOG=1")
             notifier.reloading()
             #expect(listener.next().contains(/^RELOADING=1\nMONOTONIC_USEC=[0-9]+$/))
+            notifier.needsMoreTime(.milliseconds(1_500))
+            #expect(listener.next() == "EXTEND_TIMEOUT_USEC=1500000")
             notifier.stopping()
             #expect(listener.next().hasPrefix("STOPPING=1"))
         }
@@ -67,6 +69,11 @@ import Testing
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let unit = root.appendingPathComponent("deploy/systemd/opsd.service")
+        let text = try String(contentsOf: unit, encoding: .utf8)
+        // What outlives the daemon must not keep its files in the daemon's private /tmp.
+        #expect(text.contains("PrivateTmp=yes") && text.contains("KillMode=process"))
+        #expect(text.contains("\nEnvironment=TMPDIR=%S/opsd/tmp\n"))
+        #expect(text.contains("\nStateDirectory=opsd opsd/tmp\n"))
         let directory = try TemporaryDirectory()
         let copy = directory.path("opsd.service")
         // The program need not be installed where the unit says, so another one stands for it.

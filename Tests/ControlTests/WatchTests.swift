@@ -82,7 +82,10 @@ import Testing
         await supervisor.start()
         for round in 1...2 {
             try await shop.log.wait(for: "s", count: round) { $0 == .ready }
-            try await supervisor.restart("s", because: "its check failed three times")
+            let pid = try #require(shop.log.pids("s").last)
+            try await supervisor.restart("s", process: pid + 1, because: "it is another one")
+            try await supervisor.restart(
+                "s", process: pid, because: "its check failed three times")
         }
         try await shop.log.wait(for: "s", count: 3) { $0 == .ready }
         #expect(shop.log.pauses("s") == [.milliseconds(20), .milliseconds(40)])
@@ -155,6 +158,32 @@ import Testing
         await supervisor.stopAll()
     }
 
+    /// Each takes a second to stop; of two that do not depend on each other neither waits.
+    @Test func aNewConfigurationRestartsAtTheSameTimeAndInOrder() async throws {
+        let shop = try Workshop()
+        let body = "trap 'sleep 1; exit' TERM; touch $DIR/$NAME.ready; while :; do sleep 0.02; done"
+        var services = try [("a", []), ("b", []), ("c", ["a"])].map { name, after in
+            try shop.script(name, "NAME=\(name)\n\(body)", after: after)
+        }
+        let supervisor = try shop.supervisor(services, readyByFile: true)
+        await supervisor.start()
+        for name in ["a", "b", "c"] { try await shop.log.wait(for: name) { $0 == .ready } }
+        for index in services.indices { services[index].environment["NEW"] = "1" }
+        #expect(try await supervisor.apply(services).restarted == ["a", "b", "c"])
+        try await shop.log.wait(for: "c", count: 2) { $0 == .ready }
+        let events = shop.log.events
+        func first(_ service: String, _ isMet: (ServiceEvent.Kind) -> Bool) throws -> Int {
+            try #require(events.firstIndex { $0.service == service && isMet($0.kind) })
+        }
+        // Both were asked before either was gone, and c only when a was ready again.
+        let exits = try [first("a", \.isExited), first("b", \.isExited)]
+        #expect(try first("a") { $0 == .stopping } < exits[1])
+        #expect(try first("b") { $0 == .stopping } < exits[0])
+        let readyAgain = events.lastIndex { $0.service == "a" && $0.kind == .ready }
+        #expect(try first("c") { $0 == .stopping } > (try #require(readyAgain)))
+        await supervisor.stopAll()
+    }
+
     @Test func aThousandNewConfigurationsLeakNothing() async throws {
         let shop = try Workshop()
         let services = [try shop.script("s", "exec sleep 60")]
@@ -186,6 +215,37 @@ import Testing
         let start = ContinuousClock.now
         await supervisor.stopAll()
         #expect(start.duration(to: .now) < .milliseconds(1_500))
+    }
+
+    /// As one in the kernel whose disk does not answer: signals are not heard.
+    @Test func aStopGivesUpWhatNothingEnds() async throws {
+        let shop = try Workshop()
+        let isDeaf = Mutex(true)
+        let services = [
+            try shop.script("a", "exec sleep 60"),
+            try shop.script("b", "exec sleep 60", after: ["a"]),
+        ]
+        let supervisor = try Supervisor(
+            services: services, dataDirectory: nil, state: nil,
+            ask: { _, _ in .hasNoSocket }, clock: ContinuousClock(), now: { .now() },
+            metrics: shop.registry, onEvent: { shop.log.record($0) },
+            processes: try ProcessThread { process, number in
+                let isB = shop.log.pids("b").contains(process.pid)
+                if !isB || !isDeaf.withLock({ $0 }) { ProcessGroup.signal(process, number) }
+            })
+        await supervisor.start()
+        try await shop.log.wait(for: "b") { $0 == .ready }
+        let pids = try ["a", "b"].map { try #require(shop.log.pids($0).first) }
+        let start = ContinuousClock.now
+        let left = await supervisor.stopAll(within: .milliseconds(200))
+        #expect(start.duration(to: .now) < .seconds(9))
+        #expect(left == [LeftoverProcess(service: "b", pid: pids[1])])
+        #expect(shop.log.events.contains { $0.kind == .cannotDie(pid: pids[1]) })
+        // What does not hang is stopped all the same.
+        #expect(!Workshop.isThere(pids[0]))
+        isDeaf.withLock { $0 = false }
+        kill(pids[1], SIGKILL)
+        try await shop.log.wait(for: "b", \.isExited)
     }
 
     @Test func aStopHasAnEndWhateverTheServicesDo() async throws {

@@ -60,9 +60,11 @@ final class Desk: Sendable {
     var data: String { directory.path("data") }
     var configurationFile: String { directory.path("data/opsd.yaml") }
 
-    func start() async throws {
+    /// - Parameter launcher: a program and its arguments that becomes the daemon.
+    func start(through launcher: [String] = []) async throws {
+        let words = launcher + [Self.program, "run", "-c", configurationFile]
         let process = try ChildProcess.start(
-            Self.program, ["run", "-c", configurationFile], in: directory.path,
+            words[0], Array(words.dropFirst()), in: directory.path,
             output: directory.path("run.out"), errors: directory.path("run.err"))
         daemon.withLock { $0 = process }
     }

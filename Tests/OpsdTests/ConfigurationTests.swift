@@ -43,6 +43,7 @@ import Trading
         written.folder = builtIn.folder
         written.writtenKeys = builtIn.writtenKeys
         written.accountFiles = builtIn.accountFiles
+        written.texts = builtIn.texts
         #expect(written == builtIn)
     }
 
@@ -125,6 +126,8 @@ import Trading
         #expect(top.filter { !written.contains($0) } == ["health"])
         documented.writtenKeys = builtIn.writtenKeys
         documented.accountFiles = builtIn.accountFiles
+        #expect("\(documented.texts)" == "5 files" && !"\(documented)".contains("secret_key: \""))
+        documented.texts = builtIn.texts
         #expect(documented == builtIn)
         let services = try load(examples[1]).services
         #expect(services.last?.checks.count == 3)

@@ -116,7 +116,9 @@ import Testing
         ] {
             #expect(judge(reason) == "failure", "\(reason)")
         }
-        for reason in [CurlError.Reason.invalidRequest, .cancelled, .shutDown, .other] {
+        for reason in [
+            CurlError.Reason.invalidRequest, .outOfResources, .cancelled, .shutDown, .other,
+        ] {
             #expect(judge(reason) == "unknown", "\(reason)")
         }
     }

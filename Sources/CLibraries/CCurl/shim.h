@@ -4,6 +4,8 @@
 // The type checks that gcc offers replace the functions by macros, which Swift cannot see.
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <errno.h>
+#include <sys/socket.h>
 
 // Swift does not call variadic functions: one shim for each type of argument.
 
@@ -37,6 +39,18 @@ static inline CURLcode opsd_easy_set_write_function(
 static inline CURLcode opsd_easy_set_prerequest_function(
     CURL *easy, curl_prereq_callback function) {
     return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, function);
+}
+
+static inline CURLcode opsd_easy_set_open_socket_function(
+    CURL *easy, curl_opensocket_callback function) {
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, function);
+}
+
+// A descriptor that no child inherits, or the error's number below zero.
+static inline int opsd_open_socket(const struct curl_sockaddr *address) {
+    int descriptor = socket(
+        address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return descriptor < 0 ? -errno : descriptor;
 }
 
 static inline CURLcode opsd_easy_get_long(CURL *easy, CURLINFO info, long *value) {

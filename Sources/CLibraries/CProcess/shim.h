@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <linux/falloc.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -35,11 +36,21 @@ static inline int opsd_pidfd_send_signal(int descriptor, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, descriptor, signal, (void *)0, 0);
 }
 
-// Sets how many descriptors another process may have open. Returns 0, or -1 and errno.
-static inline int opsd_limit_open_files(pid_t pid, unsigned long long count) {
+// Sets how many descriptors a process may have open, and up to what it may raise that itself; process
+// 0 is this one. Returns 0, or -1 and errno.
+static inline int opsd_set_open_files(pid_t pid, uint64_t soft, uint64_t hard) {
     // As the kernel lays it out: two times 64 bits.
-    struct { unsigned long long current, maximum; } limit = {count, count};
+    struct { uint64_t current, maximum; } limit = {soft, hard};
     return (int)syscall(SYS_prlimit64, pid, RLIMIT_NOFILE, &limit, (void *)0);
+}
+
+// How many descriptors this process may have open. Returns 0, or -1 and errno.
+static inline int opsd_open_files(uint64_t *soft, uint64_t *hard) {
+    struct { uint64_t current, maximum; } limit = {0, 0};
+    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, (void *)0, &limit) != 0) return -1;
+    *soft = limit.current;
+    *hard = limit.maximum;
+    return 0;
 }
 
 // No core dump of this process, nor of those that it starts: memory holds secrets.

@@ -18,6 +18,11 @@ public enum SupervisedProcess: Sendable, Equatable {
 public actor HealthMonitor {
     public typealias ProcessOfService = @Sendable (ServiceName) async -> SupervisedProcess
 
+    /// The process is the one that was asked; by now the service may have another one, of which the
+    /// check knows nothing.
+    public typealias OnUnhealthy =
+        @Sendable (ServiceName, _ process: Int32, _ reason: String) async -> Void
+
     private struct Entry {
         let check: HealthCheck
         var state: HealthState
@@ -31,6 +36,8 @@ public actor HealthMonitor {
 
     private struct Run {
         let number: Int
+        /// Of the service's process that it asks; nil for a check of nobody's.
+        let pid: Int32?
         var work: Task<Void, Never>?
         var timer: Task<Void, Never>?
         /// Its timeout is over: it has been counted, and its answer comes too late.
@@ -43,7 +50,7 @@ public actor HealthMonitor {
     private let now: @Sendable () -> Timestamp
     private let factory: any MetricsFactory
     private let onEvent: @Sendable (HealthEvent) -> Void
-    private let onUnhealthy: @Sendable (ServiceName, _ reason: String) async -> Void
+    private let onUnhealthy: OnUnhealthy
     private var entries: [HealthCheckName: Entry] = [:]
     private var order: [HealthCheckName] = []
     private var isRunning = false
@@ -58,7 +65,7 @@ public actor HealthMonitor {
         now: @escaping @Sendable () -> Timestamp = { Timestamp.now() },
         metrics: any MetricsFactory = MetricsSystem.factory,
         onEvent: @escaping @Sendable (HealthEvent) -> Void = { _ in },
-        onUnhealthy: @escaping @Sendable (ServiceName, String) async -> Void = { _, _ in }
+        onUnhealthy: @escaping OnUnhealthy = { _, _, _ in }
     ) {
         self.prober = prober
         self.process = process
@@ -143,18 +150,23 @@ extension HealthMonitor {
 
     /// One turn of a check's loop.
     private func begin(_ check: HealthCheck) async {
-        if entries[check.name]?.run != nil {
-            observe(check.name, .failure("the run before has not ended yet"))
+        if let run = entries[check.name]?.run {
+            let isSame = await isStillThere(run.pid, check)
+            guard entries[check.name]?.run?.number == run.number else { return }
+            if isSame { observe(check.name, .failure("the run before has not ended yet"), run.pid) }
             return
         }
-        if let service = check.service, !canAsk(check.name, service, await process(service)) {
-            return
+        var pid: Int32?
+        if let service = check.service {
+            let process = await process(service)
+            guard canAsk(check.name, service, process) else { return }
+            if case .running(let running) = process { pid = running }
         }
         // The check may have been taken away or changed while the service was asked for.
         guard isRunning, !Task.isCancelled, entries[check.name]?.check == check,
             entries[check.name]?.run == nil
         else { return }
-        startRun(check)
+        startRun(check, pid)
     }
 
     /// A service that does not run is a matter of the service alone.
@@ -182,55 +194,66 @@ extension HealthMonitor {
         return false
     }
 
-    private func startRun(_ check: HealthCheck) {
+    private func startRun(_ check: HealthCheck, _ pid: Int32?) {
         let name = check.name
         let number = (entries[name]?.runCount ?? 0) + 1
         entries[name]?.runCount = number
-        entries[name]?.run = Run(number: number)
+        entries[name]?.run = Run(number: number, pid: pid)
         let elapsed = Self.stopwatch(clock)
         entries[name]?.run?.work = Task {
             let outcome = await prober.probe(check)
-            end(check, number, outcome, elapsed())
+            let duration = elapsed()
+            let isSame = await isStillThere(pid, check)
+            end(check, number, isSame ? outcome : nil, duration)
         }
         entries[name]?.run?.timer = Task {
             do { try await clock.sleep(for: check.timeout) } catch { return }
-            expire(check, number)
+            expire(check, number, isSame: await isStillThere(pid, check))
         }
     }
 
+    /// Whether what was measured is still the service's process. What was measured at another one,
+    /// or at one that has ended meanwhile, counts for nothing.
+    private func isStillThere(_ pid: Int32?, _ check: HealthCheck) async -> Bool {
+        guard let service = check.service, let pid else { return true }
+        return await process(service) == .running(pid: pid)
+    }
+
     private func end(
-        _ check: HealthCheck, _ number: Int, _ outcome: ProbeOutcome, _ duration: Duration
+        _ check: HealthCheck, _ number: Int, _ outcome: ProbeOutcome?, _ duration: Duration
     ) {
         guard let entry = entries[check.name], entry.check == check, let run = entry.run,
             run.number == number
         else { return }
         run.timer?.cancel()
         entries[check.name]?.run = nil
-        guard !run.isLate else { return }
+        guard !run.isLate, let outcome else { return }
         entry.metrics.record(duration)
         observe(
             check.name,
-            outcome.judged(duration: duration, degradedFrom: check.rules.degradedFrom))
+            outcome.judged(duration: duration, degradedFrom: check.rules.degradedFrom), run.pid)
     }
 
-    private func expire(_ check: HealthCheck, _ number: Int) {
+    private func expire(_ check: HealthCheck, _ number: Int, isSame: Bool) {
         guard let entry = entries[check.name], entry.check == check, let run = entry.run,
             run.number == number
         else { return }
         entries[check.name]?.run?.isLate = true
         run.work?.cancel()
+        guard isSame else { return }
         entry.metrics.record(check.timeout)
-        observe(check.name, .failure("no answer within \(DurationText.short(check.timeout))"))
+        observe(
+            check.name, .failure("no answer within \(DurationText.short(check.timeout))"), run.pid)
     }
 
-    private func observe(_ name: HealthCheckName, _ outcome: ProbeOutcome) {
+    private func observe(_ name: HealthCheckName, _ outcome: ProbeOutcome, _ pid: Int32?) {
         guard let rules = entries[name]?.check.rules else { return }
         report(name, entries[name]?.state.observe(outcome, at: now(), rules: rules))
-        guard let entry = entries[name], let service = entry.check.service,
+        guard let entry = entries[name], let service = entry.check.service, let pid,
             entry.state.hasJustFailed(rules)
         else { return }
         let (act, reason) = (onUnhealthy, "\(name): \(entry.state.message)")
-        Task { await act(service, reason) }
+        Task { await act(service, pid, reason) }
     }
 
     private func report(_ name: HealthCheckName, _ transition: HealthTransition?) {

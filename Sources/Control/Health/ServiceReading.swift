@@ -1,5 +1,14 @@
 public import Ledger
 
+/// What a service that runs says of itself.
+public enum ServiceReadiness: Sendable, Equatable {
+    case ready
+    /// And why it should get no traffic.
+    case notReady(String)
+    /// It could not be asked, and why.
+    case unknown(String)
+}
+
 /// What a supervised service looks like at one moment, for the judgement of whether it is well.
 public struct ServiceReading: Sendable, Equatable {
     public let name: ServiceName
@@ -11,12 +20,14 @@ public struct ServiceReading: Sendable, Equatable {
     public let quickExits: Int
     /// Why it should get no traffic although it runs; nil when it may.
     public let notReady: String?
+    /// Why that is not known; nil when it is.
+    public let unknown: String?
     /// Its policy leaves it alone after it ended with success: it does one thing and goes.
     public let mayEnd: Bool
     private let resetAfter: Duration
 
     public init(
-        _ status: ServiceStatus, notReady: String?, policy: RestartPolicy
+        _ status: ServiceStatus, readiness: ServiceReadiness = .ready, policy: RestartPolicy
     ) {
         name = status.name
         state = status.state
@@ -24,8 +35,12 @@ public struct ServiceReading: Sendable, Equatable {
         since = status.since
         lastExit = status.lastExit
         quickExits = status.quickExits
-        self.notReady =
-            notReady ?? (status.isAnswering ? nil : "it hangs: its watchdog hears nothing")
+        let silence = status.isAnswering ? nil : "it hangs: its watchdog hears nothing"
+        switch readiness {
+        case .ready: (notReady, unknown) = (silence, nil)
+        case .notReady(let reason): (notReady, unknown) = (reason, nil)
+        case .unknown(let reason): (notReady, unknown) = (silence, silence == nil ? reason : nil)
+        }
         mayEnd = policy.mode != .always
         resetAfter = policy.resetAfter
     }
@@ -42,7 +57,9 @@ public struct ServiceReading: Sendable, Equatable {
     /// What is wrong with it, in words that follow its name; nil when it is well.
     public var problem: String? {
         switch state {
-        case .running: return notReady.map { "is not ready: \($0)" }
+        case .running:
+            return notReady.map { "is not ready: \($0)" }
+                ?? unknown.map { "runs, and whether it is ready is unknown: \($0)" }
         case .stopped where isDone: return nil
         case .stopped: return "is stopped" + lastEnd
         case .waiting: return "is waiting for the services before it"
@@ -63,7 +80,10 @@ public struct ServiceReading: Sendable, Equatable {
     }
 
     public var outcome: ProbeOutcome {
-        if let problem { return .failure("\(name) \(problem)") }
+        if let problem {
+            let text = "\(name) \(problem)"
+            return isRunning && unknown != nil ? .unknown(text) : .failure(text)
+        }
         return .success(isDone ? "\(name) has done its work" : "\(name) runs and is ready")
     }
 

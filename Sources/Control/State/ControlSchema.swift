@@ -13,7 +13,12 @@ enum ControlSchema {
         CREATE TABLE events (
             id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, service TEXT NOT NULL,
             kind TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+        """,
         """
+        ALTER TABLE services ADD COLUMN instance TEXT;
+        ALTER TABLE services ADD COLUMN quick_exits INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE services ADD COLUMN starts_at INTEGER;
+        """,
     ]
 
     static var version: Int { steps.count }
@@ -31,12 +36,14 @@ enum ControlSchema {
         try database.execute(
             sql: """
                 INSERT OR REPLACE INTO services (name, state, pid, start_ticks, boot_id, started_at,
-                    restarts, last_exit, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    restarts, last_exit, since, instance, quick_exits, starts_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 record.name, record.state, record.pid, record.startTicks.map(Int64.init(clamping:)),
                 record.bootID, record.startedAt?.microseconds, record.restarts, record.lastExit,
-                record.since.microseconds,
+                record.since.microseconds, record.instance, record.quickExits,
+                record.startsAt?.microseconds,
             ])
     }
 
@@ -48,7 +55,9 @@ enum ControlSchema {
                 bootID: row["boot_id"],
                 startedAt: (row["started_at"] as Int64?).map(Timestamp.init(microseconds:)),
                 restarts: row["restarts"], lastExit: row["last_exit"],
-                since: Timestamp(microseconds: row["since"]))
+                since: Timestamp(microseconds: row["since"]), instance: row["instance"],
+                quickExits: row["quick_exits"],
+                startsAt: (row["starts_at"] as Int64?).map(Timestamp.init(microseconds:)))
         }
     }
 

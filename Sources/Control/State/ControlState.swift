@@ -55,6 +55,9 @@ public final class ControlState: Sendable {
         }
     }
 
+    /// Why the last write failed; nil when it did not.
+    public var problem: String? { waiting.withLock { $0.problem } }
+
     public func save(_ record: ServiceRecord) {
         add { $0.records[record.name] = .some(record) }
     }

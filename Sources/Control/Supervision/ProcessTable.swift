@@ -142,11 +142,3 @@ public enum MachineStart {
         return Timestamp(microseconds: boot * 1_000_000 + microseconds)
     }
 }
-
-/// Limits that a process sets for itself and for all that it starts.
-public enum ProcessLimits {
-    /// Memory holds tokens and keys; a dump would put them on disk.
-    public static func forbidCoreDumps() {
-        _ = opsd_forbid_core_dumps()
-    }
-}

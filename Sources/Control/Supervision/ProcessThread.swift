@@ -24,9 +24,14 @@ struct WatchedProcess: Sendable, Equatable {
 }
 
 final class ProcessThread: Sendable {
-    private let loop: ProcessLoop
+    typealias Signal = @Sendable (WatchedProcess, Int32) -> Void
 
-    init() throws(ProcessError) {
+    private let loop: ProcessLoop
+    private let send: Signal
+
+    /// - Parameter signal: how a signal reaches a process; for tests of one that nothing ends.
+    init(signal: @escaping Signal = ProcessGroup.signal) throws(ProcessError) {
+        send = signal
         loop = try ProcessLoop()
         let loop = loop
         let thread = Thread { loop.run() }
@@ -76,10 +81,21 @@ final class ProcessThread: Sendable {
         }
     }
 
+    /// Whether that very process is there no more. It needs no descriptor to see that nothing has its
+    /// id; where more cannot be read, it may be there.
+    func isGone(_ identity: ProcessIdentity) async -> Bool {
+        await perform {
+            if access("/proc/\(identity.pid)", F_OK) != 0 { return true }
+            guard let stat = ProcessTable.stat(identity.pid) else { return false }
+            return stat.startTicks != identity.startTicks
+        }
+    }
+
     /// Sets how many descriptors the process may have; nil when that worked.
     func limitOpenFiles(of process: WatchedProcess, to count: Int) async -> ProcessError? {
         await perform {
-            guard opsd_limit_open_files(process.pid, UInt64(max(0, count))) != 0 else { return nil }
+            let limit = UInt64(max(0, count))
+            guard opsd_set_open_files(process.pid, limit, limit) != 0 else { return nil }
             return ProcessError(
                 "cannot limit process \(process.pid) to \(count) open files", code: errno)
         }
@@ -87,12 +103,16 @@ final class ProcessThread: Sendable {
 
     /// To the process and all of its session. Done in the order of the calls, before a later `reap`.
     func signal(_ process: WatchedProcess, _ number: Int32) {
-        loop.add { ProcessGroup.signal(process, number) }
+        loop.add { [send] in send(process, number) }
     }
 
-    /// Whether the process is stopped, by a signal or a debugger.
-    func isStopped(_ process: WatchedProcess) async -> Bool {
-        await perform { ProcessTable.stat(process.pid)?.isStopped == true }
+    /// What the kernel says of the process; nil when it cannot be read, or when it is gone.
+    func stat(of process: WatchedProcess) async -> (stat: ProcessStat?, isGone: Bool) {
+        await perform {
+            let stat = ProcessTable.stat(process.pid)
+            // This needs no descriptor, and so it can be told when there is none left.
+            return (stat, stat == nil && access("/proc/\(process.pid)", F_OK) != 0)
+        }
     }
 
     func residentBytes(ofSessions sessions: Set<pid_t>) async -> [pid_t: Int] {

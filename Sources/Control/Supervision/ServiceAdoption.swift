@@ -16,7 +16,10 @@ extension Supervisor {
         let found = await processes.services(of: dataDirectory, recorded: byProcess)
         let plan = AdoptionPlan(
             found: found, declared: order.names, answering: await answering(found),
-            recorded: recorded)
+            recorded: Dictionary(
+                records.filter(\.isOfThisBoot).map { ($0.name, $0.adoptionRecord) },
+                uniquingKeysWith: { first, _ in first }))
+        for record in records where record.isOfThisBoot { remember(record) }
         for record in records where plan.lost[record.name] != nil { noteLoss(record) }
         for (name, process) in plan.adopted {
             await adopt(process, as: name, records.first { $0.name == name })
@@ -39,7 +42,7 @@ extension Supervisor {
     private func adopt(
         _ found: FoundProcess, as name: ServiceName, _ record: ServiceRecord?
     ) async {
-        guard case .success(let process) = await processes.adopt(found.identity) else {
+        guard let process = await watched(found.identity) else {
             // It ended a moment ago, so it starts as any other.
             return
         }
@@ -47,36 +50,80 @@ extension Supervisor {
         if let record { countRestart(name, by: record.restarts) }
         entries[name]?.lastExit = record?.lastExit
         entries[name]?.process = process
+        entries[name]?.instance = found.instance
+        entries[name]?.startTicks = found.identity.startTicks
         entries[name]?.startedAt =
             isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)
         emit(name, .adopted(pid: process.pid))
         save(name)
     }
 
+    /// Nil when it is gone. Where this side lacks a descriptor it is tried again for a while: a second
+    /// process beside one that lives would be worse than a late start.
+    private func watched(_ identity: ProcessIdentity) async -> WatchedProcess? {
+        for attempt in 0..<100 {
+            if case .success(let process) = await processes.adopt(identity) { return process }
+            if await processes.isGone(identity) { return nil }
+            if attempt < 99 { try? await clock.sleep(for: .milliseconds(100)) }
+        }
+        return nil
+    }
+
+    /// A crash loop goes on where it was, however often the supervisor itself starts.
+    private func remember(_ record: ServiceRecord) {
+        entries[record.name]?.memory.quickExits = record.quickExits
+        guard record.pid == nil else { return }
+        countRestart(record.name, by: record.restarts)
+        entries[record.name]?.lastExit = record.lastExit
+        entries[record.name]?.resumesAt = record.startsAt
+    }
+
     private func noteLoss(_ record: ServiceRecord) {
-        guard let pid = record.pid else { return }
-        countRestart(record.name, by: record.restarts + 1)
+        guard let pid = record.pid, let entry = entries[record.name] else { return }
+        countRestart(record.name, by: record.restarts)
         entries[record.name]?.lastExit = ProcessExit.unknown.description
         emit(record.name, .lost(pid: pid))
+        // Nobody saw when it ended: one that began long ago has probably run for long.
+        let policy = entry.specification.restart
+        let begun = record.startedAt ?? now()
+        guard begun.advanced(by: policy.resetAfter) > now() else {
+            entries[record.name]?.memory = RestartPolicy.State()
+            return countRestart(record.name)
+        }
+        let decided = policy.decide(.unknown, ranFor: .zero, state: entry.memory)
+        entries[record.name]?.memory = decided.state
+        guard case .restart(let pause) = decided.decision else {
+            return countRestart(record.name)
+        }
+        entries[record.name]?.resumesAt = now().advanced(by: pause)
     }
 
     private func end(_ ending: AdoptionPlan.Ending) {
         let (process, name) = (ending.process, ending.process.service)
         emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
         let stop = entries[name]?.specification.stop ?? StopPolicy()
-        cleanUps.append(
-            Task {
-                guard case .success(let watched) = await processes.adopt(process.identity) else {
-                    return
-                }
-                processes.signal(watched, stop.signal.number)
-                let escalation = Task {
-                    do { try await clock.sleep(for: stop.timeout) } catch { return }
-                    processes.signal(watched, SIGKILL)
-                }
-                _ = await processes.exit(of: watched)
-                escalation.cancel()
+        let task = Task {
+            guard case .success(let watched) = await processes.adopt(process.identity) else {
+                return
+            }
+            processes.signal(watched, stop.signal.number)
+            let escalation = Task {
+                do { try await clock.sleep(for: stop.timeout) } catch { return }
                 processes.signal(watched, SIGKILL)
-            })
+            }
+            _ = await processes.exit(of: watched)
+            escalation.cancel()
+            processes.signal(watched, SIGKILL)
+        }
+        let leftover = LeftoverProcess(service: name, pid: process.identity.pid)
+        cleanUps.append(CleanUp(leftover: leftover, timeout: stop.timeout, task: task))
+    }
+}
+
+extension ServiceRecord {
+    var adoptionRecord: AdoptionPlan.Recorded {
+        AdoptionPlan.Recorded(
+            identity: identity, instance: instance, startTicks: startTicks,
+            isStarting: state == ServiceState.starting.word)
     }
 }

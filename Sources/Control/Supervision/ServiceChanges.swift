@@ -57,7 +57,9 @@ extension Supervisor {
     ) async -> ServiceChanges {
         await whenAdopted()
         let changes = ServiceChanges(from: specifications(), to: services)
-        for name in changes.removed.reversed() { await remove(name) }
+        await removeAll(changes.removed)
+        // A stop does not wait for this, and sees to everything that is there.
+        guard !isStopping else { return changes }
         self.order = order
         for service in services {
             guard entries[service.name] != nil else {
@@ -66,16 +68,46 @@ extension Supervisor {
             }
             entries[service.name]?.specification = service
         }
+        for name in changes.restarted { closeGate(name) }
+        for name in order.names where changes.added.contains(name) { launch(name) }
         for name in changes.updated {
             if let process = entries[name]?.process { await limitOpenFiles(name, process) }
         }
-        for name in changes.restarted { try? await restart(name) }
-        for name in order.names where changes.added.contains(name) { launch(name) }
+        await restartAll(changes.restarted)
         return changes
     }
 
+    /// Those that do not depend on each other at the same time; one that others wait for goes first,
+    /// and they follow when it is ready or its time for that is over.
+    private func restartAll(_ names: [ServiceName]) async {
+        let tasks = order.names.filter(names.contains).map { name in
+            Task {
+                for earlier in order.predecessors(of: name) where names.contains(earlier) {
+                    await passGate(of: earlier)
+                }
+                try? await restart(name)
+            }
+        }
+        for task in tasks { await task.value }
+    }
+
+    /// Each when those after it are gone.
+    private func removeAll(_ names: [ServiceName]) async {
+        // All of them first: none is started again while the others go.
+        for name in names { entries[name]?.isRemoved = true }
+        var removals: [ServiceName: Task<Void, Never>] = [:]
+        for name in order.names.reversed() where names.contains(name) {
+            let later = order.names.filter { order.predecessors(of: $0).contains(name) }
+                .compactMap { removals[$0] }
+            removals[name] = Task {
+                for task in later { await task.value }
+                await remove(name)
+            }
+        }
+        for task in removals.values { await task.value }
+    }
+
     private func remove(_ name: ServiceName) async {
-        entries[name]?.isRemoved = true
         entries[name]?.pause?.cancel()
         openGate(name)
         terminate(name)
@@ -85,6 +117,7 @@ extension Supervisor {
         change(name, to: .stopped)
         entries[name]?.up.destroy()
         entries[name]?.restartsTotal.destroy()
+        entries[name]?.unknownLooks.destroy()
         entries[name] = nil
         controlState?.remove(service: name)
     }

@@ -13,6 +13,7 @@ extension Supervisor {
             for predecessor in order.predecessors(of: name) { await passGate(of: predecessor) }
         }
         guard entries[name]?.generation == generation else { return }
+        if adopted == nil { await resumePause(name) }
         while mayRun(name) {
             let (exit, ranFor) = await runOnce(name, adopted)
             adopted = nil
@@ -42,6 +43,9 @@ extension Supervisor {
         _ name: ServiceName, _ adopted: WatchedProcess?
     ) async -> (exit: ProcessExit, ranFor: Duration) {
         guard let specification = entries[name]?.specification else { return (.unknown, .zero) }
+        let instance = String(UInt64.random(in: .min ... .max), radix: 16)
+        // Written down with the state and before the start: the supervisor may die in between.
+        if adopted == nil { entries[name]?.instance = instance }
         change(name, to: .starting)
         startGateTimer(name)
         let sinceNow = clock.stopwatch()
@@ -51,13 +55,14 @@ extension Supervisor {
             process = adopted
             before = age(name)
         } else {
-            switch await processes.start(specification, tags: tags(of: name)) {
+            switch await processes.start(specification, tags: tags(of: name, instance)) {
             case .success(let started): process = started
             case .failure(let error):
                 return noteExit(name, .notStarted(error.description), sinceNow())
             }
             entries[name]?.startedAt = now()
             entries[name]?.process = process
+            entries[name]?.startTicks = process.identity.startTicks
             save(name)
             emit(name, .started(pid: process.pid))
         }
@@ -75,11 +80,11 @@ extension Supervisor {
         return result
     }
 
-    private func tags(of name: ServiceName) -> [String: String] {
+    private func tags(of name: ServiceName, _ instance: String) -> [String: String] {
         guard let dataDirectory else { return [:] }
         return [
             ProcessTag.service: name, ProcessTag.dataDirectory: dataDirectory,
-            ProcessTag.instance: String(UInt64.random(in: .min ... .max), radix: 16),
+            ProcessTag.instance: instance,
         ]
     }
 
@@ -170,6 +175,19 @@ extension Supervisor {
         processes.signal(process, SIGKILL)
         entries[name]?.escalation = nil
         emit(name, .killed)
+    }
+
+    /// What is left of the pause in which the supervisor before this one died.
+    private func resumePause(_ name: ServiceName) async {
+        guard mayRun(name), let entry = entries[name], let end = entry.resumesAt else { return }
+        entries[name]?.resumesAt = nil
+        let left = Duration.microseconds(end.microseconds - now().microseconds)
+        // A clock that was set meanwhile must not make the pause longer than the policy does.
+        let limit = max(entry.specification.restart.limit, entry.specification.restart.backoff)
+        if left > .zero { await pause(name, for: min(left, limit)) }
+        guard mayRun(name) else { return }
+        if takeRestartRequest(name) { entries[name]?.memory = RestartPolicy.State() }
+        countRestart(name)
     }
 
     private func pause(_ name: ServiceName, for delay: Duration) async {

@@ -28,8 +28,16 @@ extension Supervisor {
     }
 
     func passGate(of name: ServiceName) async {
-        guard entries[name]?.isGateOpen == false else { return }
+        guard !isStopping, entries[name]?.isGateOpen == false else { return }
         await withCheckedContinuation { entries[name]?.gateWaiters.append($0) }
+    }
+
+    /// The service is about to have another process: those after it wait for that one.
+    func closeGate(_ name: ServiceName) {
+        guard !isStopping else { return }
+        entries[name]?.isGateOpen = false
+        entries[name]?.gateTimer?.cancel()
+        entries[name]?.gateTimer = nil
     }
 
     func openGate(_ name: ServiceName) {

@@ -12,6 +12,11 @@ public enum ServiceState: Sendable, Equatable {
     /// It ended and its policy does not start it again.
     case failed(reason: String)
 
+    /// While it backs off.
+    var startsAt: Timestamp? {
+        if case .backingOff(let time) = self { time } else { nil }
+    }
+
     /// One word for a listing.
     public var word: String {
         switch self {
@@ -59,6 +64,8 @@ public struct ServiceEvent: Sendable, Equatable {
         /// The services after this one no longer wait for it.
         case readinessTimedOut
         case hung(String)
+        /// The supervisor itself could not look at it. Said once, until it can again.
+        case cannotLook(String)
         case overMemory(bytes: Int, limitBytes: Int)
         case unhealthy(String)
         case limitFailed(String)
@@ -67,6 +74,8 @@ public struct ServiceEvent: Sendable, Equatable {
         case stopping
         /// It did not go in time and was killed.
         case killed
+        /// Not even that has ended it.
+        case cannotDie(pid: Int32)
         case stopped
         case failed(reason: String)
     }
@@ -91,6 +100,7 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .ready: "ready"
         case .readinessTimedOut: "ready-timeout"
         case .hung: "hung"
+        case .cannotLook: "cannot-look"
         case .overMemory: "over-memory"
         case .unhealthy: "unhealthy"
         case .limitFailed: "limit-failed"
@@ -98,6 +108,7 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .backingOff: "backing-off"
         case .stopping: "stopping"
         case .killed: "killed"
+        case .cannotDie: "cannot-die"
         case .stopped: "stopped"
         case .failed: "failed"
         }
@@ -113,6 +124,8 @@ extension ServiceEvent.Kind: CustomStringConvertible {
         case .ready: "ready"
         case .readinessTimedOut: "not ready in time; the services after it start all the same"
         case .hung(let reason): "hung and killed: \(reason)"
+        case .cannotLook(let reason):
+            "whether it is well is unknown, and it is left alone: \(reason)"
         case .overMemory(let bytes, let limit):
             "stopped: it holds \(bytes) bytes in memory, its limit is \(limit)"
         case .unhealthy(let reason): "restarted: \(reason)"
@@ -123,6 +136,9 @@ extension ServiceEvent.Kind: CustomStringConvertible {
             "starts again in \(pause)"
         case .stopping: "asked to stop"
         case .killed: "did not go in time and is killed"
+        case .cannotDie(let pid):
+            "process \(pid) was killed and is still there; it hangs in the kernel, see what it waits "
+                + "for with 'cat /proc/\(pid)/stack'"
         case .stopped: "stopped"
         case .failed(let reason): "stays down by its policy: \(reason)"
         }
@@ -131,7 +147,8 @@ extension ServiceEvent.Kind: CustomStringConvertible {
     /// Whether somebody should look at it.
     public var isTrouble: Bool {
         switch self {
-        case .hung, .overMemory, .unhealthy, .limitFailed, .failed, .killed, .lost,
+        case .hung, .cannotLook, .overMemory, .unhealthy, .limitFailed, .failed, .killed,
+            .cannotDie, .lost,
             .endingLeftover, .readinessTimedOut:
             true
         case .exited(let exit, _): !exit.isSuccess

@@ -6,10 +6,11 @@ internal import Ledger
 extension Supervisor {
     /// Looks at a process twice in each interval, and kills it after the second miss in a row. A
     /// look waits half an interval for an answer, so a process that hangs at the worst moment is
-    /// found after one and a half intervals.
+    /// found after one and a half intervals. A look that could not be made is no miss.
     func watch(_ name: ServiceName, _ process: WatchedProcess) async {
         var misses = 0
         var spent = Duration.zero
+        var begin = ServiceBeginning(at: .now)
         while !Task.isCancelled {
             let interval = entries[name]?.specification.watchdog
             let half = (interval ?? .seconds(2)) / 2
@@ -18,12 +19,19 @@ extension Supervisor {
                 spent = .zero
                 continue
             }
-            let (complaint, took) = await look(name, process, within: half)
-            spent = took
+            let start = ContinuousClock.now
+            let finding = await look(name, process, within: half, &begin)
+            spent = start.duration(to: .now)
             guard entries[name]?.process == process, isUp(name), !Task.isCancelled else { return }
-            misses = complaint == nil ? 0 : misses + 1
-            noteAnswer(name, isAnswering: complaint == nil)
-            if let complaint, misses >= 2 {
+            switch finding {
+            case .unknown(let reason): noteUnknown(name, reason)
+            case .fine:
+                misses = 0
+                noteAnswer(name, isAnswering: true)
+            case .wrong(let complaint):
+                misses += 1
+                noteAnswer(name, isAnswering: false)
+                guard misses >= 2 else { continue }
                 // The stop signal would wait behind SIGSTOP, and nobody would read it.
                 force(name, process, because: complaint, event: .hung(complaint), kills: true)
                 return
@@ -31,24 +39,36 @@ extension Supervisor {
         }
     }
 
-    /// What is wrong with it, and how long it took to see that. A service that has yet to become
-    /// ready has no socket to answer at.
     private func look(
-        _ name: ServiceName, _ process: WatchedProcess, within limit: Duration
-    ) async -> (complaint: String?, took: Duration) {
-        if await processes.isStopped(process) {
-            return ("its process is stopped, by SIGSTOP or by a debugger", .zero)
+        _ name: ServiceName, _ process: WatchedProcess, within limit: Duration,
+        _ begin: inout ServiceBeginning
+    ) async -> WatchFinding {
+        let (stat, isGone) = await processes.stat(of: process)
+        guard let stat else {
+            // That it has ended is not for the watchdog to say.
+            return isGone ? .fine : .unknown("/proc/\(process.pid) cannot be read")
         }
-        guard case .running = entries[name]?.state else { return (nil, .zero) }
-        let start = ContinuousClock.now
-        let complaint = await ask(name, limit).complaint(about: process.pid)
-        return (complaint, start.duration(to: .now))
+        if stat.isStopped { return .wrong("its process is stopped, by SIGSTOP or by a debugger") }
+        let answer = await ask(name, limit)
+        if case .running = entries[name]?.state { return answer.finding(about: process.pid) }
+        let timeout = entries[name]?.specification.readinessTimeout ?? .zero
+        return begin.judge(
+            answer.finding(about: process.pid), stat, at: .now, readinessTimeout: timeout)
     }
 
     private func noteAnswer(_ name: ServiceName, isAnswering: Bool) {
+        entries[name]?.isUnknown = false
         guard let entry = entries[name], case .running = entry.state else { return }
         entries[name]?.isAnswering = isAnswering
         entry.up.set(isAnswering ? 1 : 0)
+    }
+
+    /// Counted each time, said once.
+    private func noteUnknown(_ name: ServiceName, _ reason: String) {
+        guard let entry = entries[name] else { return }
+        entry.unknownLooks.increment()
+        if !entry.isUnknown { emit(name, .cannotLook(reason)) }
+        entries[name]?.isUnknown = true
     }
 
     /// Each second, as long as any service has a limit.

@@ -46,6 +46,7 @@ enum Spawn {
         guard code == 0 else {
             throw ProcessError("cannot run \(service.executable)", code: code)
         }
+        ProcessLimits.lowerOpenFiles(of: pid)
         return pid
     }
 

@@ -28,24 +28,40 @@ public actor Supervisor {
         var task: Task<Void, Never>?
         var process: WatchedProcess?
         var startedAt: Timestamp?
+        /// Of the last start: the tag that its process carries, and when that began. They stay when
+        /// it has ended, so that what it leaves behind is known.
+        var instance: String?
+        var startTicks: UInt64?
         var probe: Task<Void, Never>?
         var watchdog: Task<Void, Never>?
         var isAnswering = true
+        /// The last look at it could not be made.
+        var isUnknown = false
         /// Kills the session when the stop timeout is over; there while the process is being stopped.
         var escalation: Task<Void, Never>?
         var pause: Task<Void, Never>?
         var memory = RestartPolicy.State()
+        /// When a pause of an earlier supervisor is over.
+        var resumesAt: Timestamp?
         var isRestartRequested = false
         /// Why the supervisor ended the process itself: that counts as a failure.
         var forcedEnd: String?
         /// No longer in the configuration: it stops and does not start again.
         var isRemoved = false
-        /// Open once the services after this one may start; it never closes again.
+        /// Open once the services after this one may start. It closes again only when a new
+        /// configuration gives the service another process.
         var isGateOpen = false
         var gateTimer: Task<Void, Never>?
         var gateWaiters: [CheckedContinuation<Void, Never>] = []
         let up: Meter
         let restartsTotal: Counter
+        let unknownLooks: Counter
+    }
+
+    struct CleanUp {
+        let leftover: LeftoverProcess
+        let timeout: Duration
+        let task: Task<Void, Never>
     }
 
     var order: StartOrder
@@ -53,7 +69,7 @@ public actor Supervisor {
     let ask: Ask
     let clock: any Clock<Duration>
     let now: @Sendable () -> Timestamp
-    let controlState: ControlState?
+    var controlState: ControlState?
     /// Absolute. Nil: nothing is adopted, and nobody will adopt what this one starts.
     let dataDirectory: String?
     private let metrics: any MetricsFactory
@@ -66,7 +82,7 @@ public actor Supervisor {
     /// Nothing is started before it is over: what it finds must not be started a second time.
     private var adoption: Task<Void, Never>?
     /// End the processes that nobody should have started or left.
-    var cleanUps: [Task<Void, Never>] = []
+    var cleanUps: [CleanUp] = []
     var memoryWatch: Task<Void, Never>?
     var applying: Task<ServiceChanges, Never>?
 
@@ -77,6 +93,10 @@ public actor Supervisor {
             kind: .gauge),
         MetricDescription(
             "opsd_service_restarts_total", help: "Starts of the service after its first one.",
+            kind: .counter),
+        MetricDescription(
+            "opsd_service_looks_failed_total",
+            help: "Looks at the service that the supervisor itself could not make.",
             kind: .counter),
         MetricDescription(
             ControlState.failuresMetric,
@@ -96,8 +116,19 @@ public actor Supervisor {
         metrics: any MetricsFactory = MetricsSystem.factory,
         onEvent: @escaping @Sendable (ServiceEvent) -> Void = { _ in }
     ) throws {
+        try self.init(
+            services: services, dataDirectory: dataDirectory, state: state, ask: ask, clock: clock,
+            now: now, metrics: metrics, onEvent: onEvent, processes: try ProcessThread())
+    }
+
+    init(
+        services: [ServiceSpecification], dataDirectory: String?, state: ControlState?,
+        ask: @escaping Ask, clock: any Clock<Duration>, now: @escaping @Sendable () -> Timestamp,
+        metrics: any MetricsFactory, onEvent: @escaping @Sendable (ServiceEvent) -> Void,
+        processes: ProcessThread
+    ) throws {
         order = try StartOrder(services)
-        processes = try ProcessThread()
+        self.processes = processes
         self.dataDirectory = dataDirectory
         controlState = state
         self.ask = ask
@@ -176,52 +207,24 @@ public actor Supervisor {
     /// Ends the service's process because something is wrong with it, as its health says. Unlike an
     /// operator's restart this is a failure: the policy decides whether and when it starts again.
     /// Nothing happens when it does not run.
-    public func restart(_ name: ServiceName, because reason: String) throws(SupervisorError) {
+    /// - Parameter pid: the process that was found wanting; another one is left alone. Nil: any.
+    public func restart(
+        _ name: ServiceName, process pid: Int32? = nil, because reason: String
+    ) throws(SupervisorError) {
         guard entries[name] != nil else { throw .unknownService(name, known: order.names) }
         guard !isStopping else { throw .stopping }
-        guard let process = entries[name]?.process, isUp(name) else { return }
+        guard let process = entries[name]?.process, isUp(name), pid ?? process.pid == process.pid
+        else { return }
         force(name, process, because: reason, event: .unhealthy(reason), kills: false)
     }
 
-    /// Stops every service, each when those after it are gone; services that do not depend on each
-    /// other stop at the same time. Nothing starts any more. Returns when no process is left.
-    /// - Parameter limit: after it whatever is left is killed; nil: each has its own stop timeout.
-    public func stopAll(within limit: Duration? = nil) async {
-        isStopping = true
-        memoryWatch?.cancel()
-        for name in order.names {
-            entries[name]?.pause?.cancel()
-            openGate(name)
-        }
-        let deadline = Task {
-            guard let limit else { return }
-            do { try await clock.sleep(for: limit) } catch { return }
-            killAll()
-        }
-        var stops: [ServiceName: Task<Void, Never>] = [:]
-        for name in order.names.reversed() {
-            let later = order.names.filter { order.predecessors(of: $0).contains(name) }
-                .compactMap { stops[$0] }
-            stops[name] = Task { await stop(name, after: later) }
-        }
-        for task in stops.values { await task.value }
-        for task in cleanUps { await task.value }
-        deadline.cancel()
-        await controlState?.flush()
-    }
-
-    private func stop(_ name: ServiceName, after later: [Task<Void, Never>]) async {
-        for task in later { await task.value }
-        terminate(name)
-        await entries[name]?.task?.value
-        change(name, to: .stopped)
-    }
-
-    private func killAll() {
-        for name in order.names {
-            guard let process = entries[name]?.process else { continue }
-            processes.signal(process, SIGKILL)
-            emit(name, .killed)
+    /// Writes down there what runs now, and what happens from now on: for a file that could not be
+    /// opened when everything began.
+    public func write(to state: ControlState) async {
+        controlState = state
+        for name in order.names { save(name) }
+        for record in await state.services() where entries[record.name] == nil {
+            state.remove(service: record.name)
         }
     }
 
@@ -249,9 +252,11 @@ public actor Supervisor {
         up.set(0)
         let restarts = Counter(
             label: "opsd_service_restarts_total", dimensions: labels, factory: metrics)
+        let unknownLooks = Counter(
+            label: "opsd_service_looks_failed_total", dimensions: labels, factory: metrics)
         return Entry(
             generation: generation, specification: service, since: since, up: up,
-            restartsTotal: restarts)
+            restartsTotal: restarts, unknownLooks: unknownLooks)
     }
 
     func add(_ service: ServiceSpecification) {
@@ -297,8 +302,9 @@ extension Supervisor {
         controlState.save(
             ServiceRecord(
                 name: name, state: entry.state.word, pid: identity?.pid,
-                startTicks: identity?.startTicks, bootID: MachineStart.bootID,
+                startTicks: entry.startTicks, bootID: MachineStart.bootID,
                 startedAt: entry.startedAt, restarts: entry.restarts, lastExit: entry.lastExit,
-                since: entry.since))
+                since: entry.since, instance: entry.instance,
+                quickExits: entry.memory.quickExits, startsAt: entry.state.startsAt))
     }
 }

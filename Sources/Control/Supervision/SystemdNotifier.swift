@@ -36,6 +36,12 @@ public struct SystemdNotifier: Sendable {
     public func aliveStill() { send(["WATCHDOG=1"]) }
     public func stopping() { send(["STOPPING=1", "STATUS=stopping the services"]) }
 
+    /// While the daemon starts, reloads or stops: systemd waits so much longer from now on.
+    public func needsMoreTime(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        send(["EXTEND_TIMEOUT_USEC=\(seconds * 1_000_000 + attoseconds / 1_000_000_000_000)"])
+    }
+
     /// To be followed by `ready` when it is done.
     public func reloading() {
         let microseconds = DispatchTime.now().uptimeNanoseconds / 1_000

@@ -49,17 +49,20 @@ public struct AccountDirectory: Sendable, Equatable {
 extension AccountDirectory {
     /// Reads all files and checks the accounts against each other. Records every finding; the
     /// result is only worth using when none of them is an error. `refusesSharedKeys`: two paper
-    /// accounts with one `api_key` are an error.
+    /// accounts with one `api_key` are an error. `document`: where a file's content comes from.
     public static func load(
         files: [AccountFile], connectionsMax: Int = AccountConnectionPool.connectionsMax,
         refusesSharedKeys: Bool = false, environment: @escaping @Sendable (String) -> String?,
-        decrypt: @escaping Expansion.Decrypt = Expansion.noKey, findings: Findings
+        decrypt: @escaping Expansion.Decrypt = Expansion.noKey, findings: Findings,
+        document: (AccountFile) throws(StrictYAMLError) -> YAMLDocument = {
+            file throws(StrictYAMLError) in try YAMLDocument(path: file.path, name: file.name)
+        }
     ) -> AccountDirectory {
         var records: [AccountRecord] = []
         var isComplete = true
         for file in files {
             do {
-                let document = try YAMLDocument(path: file.path, name: file.name)
+                let document = try document(file)
                 let folder = file.path.lastIndex(of: "/").map { String(file.path[..<$0]) } ?? ""
                 let expansion = Expansion(
                     environment: environment, folder: folder, decrypt: decrypt)

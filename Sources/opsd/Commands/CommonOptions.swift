@@ -22,6 +22,24 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
+    /// For a built-in service: what the supervisor has accepted, where there is such a file.
+    func loadConfiguration(accepted path: String?) throws(CommandFailure) -> Configuration {
+        guard let path, let file else { return try loadConfiguration() }
+        let texts: ConfigurationTexts
+        do {
+            texts = try ConfigurationTexts.read(path, for: file)
+        } catch {
+            FileHandle.standardError.write(
+                Data("\(path) cannot be used, so \(file) is read itself: \(error)\n".utf8))
+            return try loadConfiguration()
+        }
+        do {
+            return try Configuration.load(file, accepted: texts)
+        } catch {
+            throw CommandFailure(.badInput, "\(error)")
+        }
+    }
+
     /// Prints lines for people, or one JSON object.
     func show(_ text: @autoclosure () -> String, json: (inout JSONWriter) -> Void) {
         if self.json {
@@ -32,6 +50,14 @@ struct CommonOptions: ParsableArguments {
             print(text())
         }
     }
+}
+
+/// What the supervisor tells a built-in service besides.
+struct ServiceOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The accepted configuration, as the daemon keeps it.", visibility: .hidden))
+    var accepted: String?
 }
 
 /// Who does it and why: what an operator's commands take.

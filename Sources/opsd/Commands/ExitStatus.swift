@@ -38,7 +38,11 @@ struct CommandFailure: Error {
     }
 
     func exit() -> Never {
-        if !message.isEmpty { FileHandle.standardError.write(Data((message + "\n").utf8)) }
+        // After what was logged before; where nobody takes that, nobody would take this either.
+        let isWritable = LogQueue.standardError.flush(within: .seconds(2))
+        if !message.isEmpty, isWritable {
+            FileHandle.standardError.write(Data((message + "\n").utf8))
+        }
         Foundation.exit(status.rawValue)
     }
 }

@@ -44,9 +44,12 @@ struct CoreCommand: AsyncParsableCommand {
         discussion: "Example: opsd core -c opsd.yaml")
 
     @OptionGroup var options: CommonOptions
+    @OptionGroup var service: ServiceOptions
 
     func run() async throws {
-        try await CoreProcess(configuration: options.loadConfiguration()).run()
+        try await CoreProcess(
+            configuration: options.loadConfiguration(accepted: service.accepted)
+        ).run()
     }
 }
 
@@ -57,8 +60,11 @@ struct PaperBrokerCommand: AsyncParsableCommand {
         discussion: "Example: opsd paper-broker -c opsd.yaml")
 
     @OptionGroup var options: CommonOptions
+    @OptionGroup var service: ServiceOptions
 
     func run() async throws {
-        try await PaperBrokerProcess(configuration: options.loadConfiguration()).run()
+        try await PaperBrokerProcess(
+            configuration: options.loadConfiguration(accepted: service.accepted)
+        ).run()
     }
 }

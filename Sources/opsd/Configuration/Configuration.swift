@@ -33,6 +33,8 @@ struct Configuration: Sendable, Equatable {
     /// is a default.
     var writtenKeys: Set<String> = []
     var warnings: [Finding] = []
+    /// What it was read from.
+    var texts = ConfigurationTexts()
 
     var hasPaperBroker: Bool { services.contains { $0.builtin == .paperBroker } }
 }

@@ -96,6 +96,8 @@ extension ConfigurationPlan {
         next.secrets.keyFile = new.secrets.keyFile
         next.writtenKeys = new.writtenKeys
         next.warnings = new.warnings
+        // A service that looked for its data in another directory than the daemon would be lost to it.
+        if new.dataDirectory == old.dataDirectory { next.texts = new.texts }
         configuration = next
     }
 }

@@ -5,14 +5,15 @@ import Trading
 
 extension Configuration {
     /// Reads the file and every file that it names. Throws all that is wrong at once. `path` as the
-    /// user wrote it is what findings print.
+    /// user wrote it is what findings print. `accepted`: texts that stand for the files on disk.
     static func load(
         _ path: String, environment: @escaping @Sendable (String) -> String? = Self.processVariable,
-        loginName: String = LoginName.current
+        loginName: String = LoginName.current, accepted: ConfigurationTexts? = nil
     ) throws(ConfigurationError) -> Configuration {
         let findings = Findings()
         let reader = ConfigurationReader(
-            path: path, environment: environment, loginName: loginName, findings: findings)
+            path: path, environment: environment, loginName: loginName, findings: findings,
+            source: ConfigurationSource(accepted ?? ConfigurationTexts()))
         let configuration = reader.read()
         guard let configuration, !findings.hasErrors else {
             throw ConfigurationError(findings: findings.all)
@@ -31,6 +32,7 @@ struct ConfigurationReader {
     let environment: @Sendable (String) -> String?
     let loginName: String
     let findings: Findings
+    var source = ConfigurationSource()
 
     /// Keys of the contract that this version does not carry out. Taking them in silence would make
     /// a promise that nobody keeps.
@@ -44,7 +46,7 @@ struct ConfigurationReader {
     func read() -> Configuration? {
         let document: YAMLDocument
         do {
-            document = try YAMLDocument(path: absolutePath, name: path)
+            document = try source.document(absolutePath, name: path)
         } catch {
             findings.append(error.findings)
             return nil
@@ -64,6 +66,7 @@ struct ConfigurationReader {
             ).run()
             result.writtenKeys = Set(places.keys)
             result.warnings = findings.warnings
+            result.texts = source.texts
             return result
         }
     }
@@ -146,7 +149,10 @@ struct ConfigurationReader {
         result.accounts = AccountDirectory.load(
             files: result.accountFiles, connectionsMax: result.limits.accountConnections,
             refusesSharedKeys: true, environment: environment, decrypt: key.decrypt,
-            findings: findings)
+            findings: findings
+        ) { [source] file throws(StrictYAMLError) in
+            try source.document(file.path, name: file.name)
+        }
         if let value, result.accountFiles.isEmpty, !findings.hasErrors {
             value.warn("accounts is empty", "nothing can trade; name account files")
         }
@@ -162,7 +168,7 @@ struct ConfigurationReader {
                 item.refuse("\(item.shown) is named twice", "remove one of the two")
                 return nil
             }
-            guard FileManager.default.fileExists(atPath: file) else {
+            guard source.exists(file) else {
                 item.refuse("\(item.shown) does not exist", "create it, or correct the path")
                 return nil
             }
@@ -179,7 +185,7 @@ struct ConfigurationReader {
     ) -> [AccountFile] {
         EmbeddedDefault.accountFileNames.compactMap { name in
             let file = "\(dataDirectory)/accounts/\(name)"
-            guard FileManager.default.fileExists(atPath: file) else {
+            guard source.exists(file) else {
                 top.refuse(
                     "accounts is left out, and \(file) does not exist",
                     "add 'accounts: [accounts.yaml]' with the files of your own")

@@ -5,7 +5,8 @@ import StrictYAML
 enum ReloadOutcome: Sendable, Equatable {
     /// The file is broken: nothing changes.
     case refused(ConfigurationError)
-    case unchanged
+    /// The files say what holds already, perhaps in other words.
+    case unchanged(ConfigurationTexts)
     /// Carry out `plan.configuration` and the restarts it names, and log every change.
     case changed(ConfigurationPlan)
 
@@ -36,7 +37,7 @@ enum ReloadOutcome: Sendable, Equatable {
             return .refused(error)
         }
         let plan = ConfigurationPlan(from: running, to: new)
-        return plan.changes.isEmpty ? .unchanged : .changed(plan)
+        return plan.changes.isEmpty ? .unchanged(new.texts) : .changed(plan)
     }
 
     /// What to log, one line each.

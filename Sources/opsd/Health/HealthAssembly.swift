@@ -16,7 +16,7 @@ struct HealthAssembly: Sendable {
     init(
         supervisor: Supervisor, children: BuiltinChildren, configuration: Configuration,
         curl: CurlClient, logger: Logger,
-        restart: @escaping @Sendable (ServiceName, _ reason: String) async -> Void
+        restart: @escaping HealthMonitor.OnUnhealthy
     ) async {
         let current = CurrentConfiguration(configuration)
         let services = ServiceReadings(
@@ -179,7 +179,7 @@ struct HTTPProbe: Sendable {
         case .couldNotResolve, .couldNotConnect, .secureConnectionFailed, .timedOut,
             .connectionLost, .responseTooLarge:
             .failure("\(error.target): \(error.detail)")
-        case .invalidRequest, .cancelled, .shutDown, .other:
+        case .invalidRequest, .outOfResources, .cancelled, .shutDown, .other:
             .unknown("\(error.target): \(error.detail)")
         }
     }

@@ -3,16 +3,16 @@ import Control
 /// What the supervised services look like now: their processes from the supervisor, their readiness
 /// from themselves.
 struct ServiceReadings: Sendable {
-    typealias Readiness = @Sendable (ServiceName) async -> String?
+    typealias Readiness = @Sendable (ServiceName) async -> ServiceReadiness
 
     private let supervisor: Supervisor
-    private let reasonNotReady: Readiness
+    private let readiness: Readiness
     private let current: CurrentConfiguration
 
     init(supervisor: Supervisor, children: BuiltinChildren, current: CurrentConfiguration) {
         self.supervisor = supervisor
         self.current = current
-        reasonNotReady = { await children.reasonNotReady($0) }
+        readiness = { await children.readiness(of: $0) }
     }
 
     /// In starting order. Services are asked at the same time: a silent one costs its own timeout.
@@ -45,11 +45,11 @@ struct ServiceReadings: Sendable {
     }
 
     private func reading(_ status: ServiceStatus) async -> ServiceReading {
-        var notReady: String?
-        if case .running = status.state { notReady = await reasonNotReady(status.name) }
+        var readiness = ServiceReadiness.ready
+        if case .running = status.state { readiness = await self.readiness(status.name) }
         let settings = current.value.services.first { $0.name == status.name }
         return ServiceReading(
-            status, notReady: notReady,
+            status, readiness: readiness,
             policy: settings?.restart.policyOfControl ?? Control.RestartPolicy())
     }
 }

@@ -11,7 +11,11 @@ struct CountingLogHandler: LogHandler {
         MetricDescription(
             "opsd_log_errors_total",
             help: "Lines logged as error or critical, by the process and the part of it.",
-            kind: .counter)
+            kind: .counter),
+        MetricDescription(
+            "opsd_log_dropped_total",
+            help: "Lines of the log that were not written, because nobody took them.",
+            kind: .counter),
     ]
 
     init(_ wrapped: any LogHandler, errors: Counter) {
@@ -60,10 +64,15 @@ enum Telemetry {
                     metadata: ["counted_in": "opsd_metrics_dropped_series_total"])
             })
         MetricsSystem.bootstrap(registry)
+        let dropped = Counter(
+            label: "opsd_log_dropped_total", dimensions: [("component", process)],
+            factory: registry)
+        let queue = LogQueue.standardError
+        queue.countDrops { dropped.increment(by: Int64($0)) }
         LoggingSystem.bootstrap { label in
             let component = label == process ? process : "\(process).\(label)"
             return CountingLogHandler(
-                StreamLogHandler.standardError(label: label),
+                StreamLogHandler(label: label, stream: LogQueueStream(queue: queue)),
                 errors: Counter(
                     label: "opsd_log_errors_total", dimensions: [("component", component)],
                     factory: registry))

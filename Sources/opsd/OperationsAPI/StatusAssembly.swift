@@ -6,6 +6,8 @@ import Ledger
 struct StatusAssembly: Sendable {
     let health: HealthAssembly
     let children: BuiltinChildren
+    /// Why the daemon cannot write down what happens; nil when it can.
+    var controlProblem: @Sendable () -> String? = { nil }
 
     func report() async -> StatusReport {
         let configuration = health.current.value
@@ -18,7 +20,8 @@ struct StatusAssembly: Sendable {
             node: configuration.node, version: BuildInformation.version,
             time: Timestamp.now().description,
             services: services.map { Self.entry($0.status, $0.reading, after) },
-            health: await readings.map(Self.entry), core_service: coreName, core: await core)
+            health: await readings.map(Self.entry), core_service: coreName, core: await core,
+            control_problem: controlProblem())
         return StatusJudgement.judged(report)
     }
 

@@ -16,6 +16,7 @@ struct StatusJudgement {
         }
         report.findings =
             judgement.serviceFindings + judgement.checkFindings + judgement.coreFindings
+            + judgement.controlFindings
         report.verdict =
             report.findings.contains(where: \.is_doubt)
             ? .unknown : report.findings.isEmpty ? .well : .wrong
@@ -111,6 +112,16 @@ struct StatusJudgement {
     /// It runs and says nothing: what it knows, nobody can tell.
     private func isSilentCore(_ service: StatusReport.Service) -> Bool {
         service.name == report.core_service && service.state == "running" && report.core == nil
+    }
+
+    private var controlFindings: [StatusReport.Finding] {
+        report.control_problem.map { problem in
+            [
+                StatusReport.Finding(
+                    what: "what happens to services is not written down: \(problem)",
+                    command: "df -h, then ls -l of the data directory")
+            ]
+        } ?? []
     }
 
     private var coreFindings: [StatusReport.Finding] {

@@ -90,6 +90,8 @@ struct StatusReport: Codable, Equatable, Sendable {
     var core_service: String?
     /// Nil when the core did not answer.
     var core: Core?
+    /// Why the daemon does not write down what happens to services; nil when it does.
+    var control_problem: String?
 
     var verdict = Verdict.well
     var findings: [Finding] = []

@@ -39,28 +39,33 @@ final class BuiltinChildren: Sendable {
     var names: [ServiceName] { sockets.withLock { $0.keys.sorted() } }
 
     func isReady(_ name: ServiceName) async -> Bool {
-        await reasonNotReady(name) == nil
+        await readiness(of: name) == .ready
     }
 
     /// Which process answers for a service, and whether it is ready.
     func answer(of name: ServiceName, within limit: Duration) async -> ServiceAnswer {
         guard let socket = self[name] else { return .hasNoSocket }
-        guard let answer = try? await socket.ask(.get, "/self", timeout: limit),
-            let identity = try? answer.data(ControlServer.Identity.self)
-        else { return .silent }
-        return .says(pid: identity.pid, isReady: identity.ready)
+        do {
+            guard let answer = try await socket.ask(.get, "/self", timeout: limit),
+                let identity = try? answer.data(ControlServer.Identity.self)
+            else { return .silent }
+            return .says(pid: identity.pid, isReady: identity.ready)
+        } catch {
+            return error.saysNothingOfTheServer ? .unknown(error.detail) : .silent
+        }
     }
 
-    /// Why a service should get no traffic. A command of the configuration is ready when it runs.
-    func reasonNotReady(_ name: ServiceName) async -> String? {
-        guard let socket = self[name] else { return nil }
+    /// Whether a service should get traffic. A command of the configuration is ready when it runs.
+    func readiness(of name: ServiceName) async -> ServiceReadiness {
+        guard let socket = self[name] else { return .ready }
         do {
             guard let answer = try await socket.ask(.get, "/readyz", timeout: .seconds(1)) else {
-                return "nothing listens at its socket"
+                return .notReady("nothing listens at its socket")
             }
-            return answer.status == 200 ? nil : answer.message
+            return answer.status == 200 ? .ready : .notReady(answer.message)
         } catch {
-            return "it did not answer: \(error)"
+            return error.saysNothingOfTheServer
+                ? .unknown(error.detail) : .notReady("it did not answer: \(error)")
         }
     }
 

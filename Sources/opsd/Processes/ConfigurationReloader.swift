@@ -9,24 +9,58 @@ actor ConfigurationReloader {
     private let supervisor: Supervisor
     private let children: BuiltinChildren
     private let health: HealthAssembly
+    private let accepted: AcceptedConfiguration
+    private let notifier: SystemdNotifier?
     private let logger: Logger
+    private var work: Task<Void, Never>?
+    private var isRequested = false
+    private var isEnding = false
 
     init(
         running: Configuration, supervisor: Supervisor, children: BuiltinChildren,
-        health: HealthAssembly, logger: Logger
+        health: HealthAssembly, accepted: AcceptedConfiguration, notifier: SystemdNotifier?,
+        logger: Logger
     ) {
         self.running = running
         self.supervisor = supervisor
         self.children = children
         self.health = health
+        self.accepted = accepted
+        self.notifier = notifier
         self.logger = logger
     }
 
-    func run() async {
+    /// Returns at once: a reload waits for services to restart, and a stop must not wait for it.
+    /// However many come while one is under way, the file is read once more when it is over.
+    func request() {
+        isRequested = true
+        guard work == nil else { return }
+        work = Task { await runAll() }
+    }
+
+    /// The daemon stops: systemd is no longer told that it is ready.
+    func end() {
+        isEnding = true
+    }
+
+    private func runAll() async {
+        while isRequested, !isEnding {
+            isRequested = false
+            notifier?.reloading()
+            await run()
+            let summary = await supervisor.summary()
+            if !isEnding { notifier?.ready(status: summary) }
+        }
+        work = nil
+    }
+
+    private func run() async {
         let outcome = await ReloadOutcome.read(running: running)
         switch outcome {
         case .refused: for line in outcome.lines { logger.error("\(line)") }
-        case .unchanged: for line in outcome.lines { logger.notice("\(line)") }
+        case .unchanged(let texts):
+            for line in outcome.lines { logger.notice("\(line)") }
+            await accepted.write(texts)
         case .changed(let plan):
             for line in outcome.lines { logger.notice("\(line)") }
             await carryOut(plan)
@@ -34,6 +68,8 @@ actor ConfigurationReloader {
     }
 
     private func carryOut(_ plan: ConfigurationPlan) async {
+        // Before the services that the plan restarts: they read it.
+        await accepted.write(plan.configuration.texts)
         children.update(plan.configuration)
         do {
             let changes = try await supervisor.apply(
@@ -48,6 +84,7 @@ actor ConfigurationReloader {
                     "updated": "\(changes.updated)",
                 ])
         } catch {
+            await accepted.write(running.texts)
             children.update(running)
             logger.error(
                 "the configuration is refused, and nothing has changed: \(error)",

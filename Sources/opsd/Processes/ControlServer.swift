@@ -2,6 +2,7 @@ import Control
 import Foundation
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import TradingHTTP
@@ -19,6 +20,13 @@ struct ControlServer {
         let ready: Bool
         let reason: String?
     }
+
+    /// Of the control sockets and of `listen.ops` each: who watches, scrapes or commands uses a few.
+    /// Whoever opens more waits, and takes no descriptors from the watch over the services.
+    static let connectionBound = MaximumAvailableConnections(256)
+    /// A connection on which nothing is asked is closed, so that it does not keep others out.
+    static let patientServer = HTTPServerBuilder.http1(
+        configuration: .init(idleTimeout: .seconds(60)))
 
     let socketPath: String
     let router: Router<BasicRequestContext>
@@ -54,8 +62,10 @@ struct ControlServer {
         var logger = Logger(label: "control")
         logger.logLevel = .warning
         return Application(
-            router: router,
-            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: socketPath)),
+            router: router, server: Self.patientServer,
+            configuration: ApplicationConfiguration(
+                address: .unixDomainSocket(path: socketPath),
+                availableConnectionsDelegate: Self.connectionBound),
             logger: logger)
     }
 }

@@ -35,7 +35,7 @@ struct ServiceClient: Sendable {
         return name.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
     }
 
-    /// Nil when nothing listens there.
+    /// Nil when nothing listens there. An error of which `saysNothingOfTheServer` holds is no answer.
     func ask(
         _ method: CurlRequest.Method, _ path: String, body: [UInt8]? = nil,
         timeout: Duration = .seconds(10)
@@ -49,7 +49,7 @@ struct ServiceClient: Sendable {
                     connectTimeout: .seconds(2), unixSocketPath: socketPath))
             return Answer(status: response.status, body: response.body)
         } catch {
-            if error.delivery == .notSent { return nil }
+            if error.delivery == .notSent, !error.saysNothingOfTheServer { return nil }
             throw error
         }
     }

@@ -10,7 +10,10 @@ extension ServiceSpecification {
             let program: [String] =
                 switch service.program {
                 case .builtin(let builtin):
-                    [executable, builtin.rawValue, "-c", configuration.path]
+                    [
+                        executable, builtin.rawValue, "-c", configuration.path, "--accepted",
+                        layout.accepted,
+                    ]
                 case .command(let command): command
                 }
             return ServiceSpecification(

@@ -2,6 +2,7 @@ import Control
 import CurlClient
 import Foundation
 import Hummingbird
+import HummingbirdCore
 import Ledger
 import Logging
 import ServiceLifecycle
@@ -16,6 +17,7 @@ struct SupervisorProcess {
 
     func run() async throws {
         ProcessLimits.forbidCoreDumps()
+        ProcessLimits.raiseOpenFiles()
         // From here on SIGHUP reads the configuration again, instead of ending the process.
         let hangUps = await UnixSignalsSequence(trapping: .sighup)
         let layout = DataLayout(configuration)
@@ -30,12 +32,16 @@ struct SupervisorProcess {
             $0.gauge("opsd_build_info", [("version", BuildInformation.version)], 1)
         }
         let curl = CurlClient()
-        let children = BuiltinChildren(configuration: configuration, curl: curl)
         let logger = Logger(label: "supervisor")
+        let accepted = AcceptedConfiguration(path: layout.accepted, logger: logger)
+        await accepted.write(configuration.texts)
+        let children = BuiltinChildren(configuration: configuration, curl: curl)
+        let control = ControlStateOpener(path: layout.controlState, logger: logger)
+        registry.addCollector(control.collect)
         let supervisor = try Supervisor(
             services: ServiceSpecification.all(of: configuration),
             dataDirectory: ServiceSpecification.realPath(layout.root),
-            state: controlState(layout, logger),
+            state: await control.open(),
             ask: { await children.answer(of: $0, within: $1) },
             onEvent: { event in
                 logger.log(
@@ -46,59 +52,44 @@ struct SupervisorProcess {
         let health = await HealthAssembly(
             supervisor: supervisor, children: children, configuration: configuration,
             curl: curl, logger: logger,
-            restart: { service, reason in
-                try? await supervisor.restart(service, because: reason)
+            restart: { service, process, reason in
+                try? await supervisor.restart(service, process: process, because: reason)
             })
         let operations = OperationsAPI(
             metrics: MetricsPage(
                 registry: registry, children: children,
                 dataDirectory: configuration.dataDirectory),
             health: health,
-            status: StatusAssembly(health: health, children: children))
+            status: StatusAssembly(
+                health: health, children: children, controlProblem: { control.problem }))
+        let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, children: children, health: health,
-            logger: logger)
-        try await serve(supervisor, operations, reload, hangUps, logger)
+            accepted: accepted, notifier: notifier, logger: logger)
+        let background = TaskService { await control.keepTrying(for: supervisor) }
+        try await serve(supervisor, operations, reload, hangUps, notifier, background, logger)
         await curl.shutdown()
-    }
-
-    /// Nil when it cannot be used: services run all the same.
-    private func controlState(_ layout: DataLayout, _ logger: Logger) -> ControlState? {
-        do {
-            let state = try ControlState(
-                path: layout.controlState, onProblem: { logger.error("\($0)") })
-            if let aside = state.movedAside {
-                logger.error(
-                    "control.sqlite was damaged and is begun anew; the damaged file is kept",
-                    metadata: ["file": "\(aside)"])
-            }
-            return state
-        } catch {
-            logger.error(
-                "services run, but what happens to them is not written down: \(error)",
-                metadata: ["file": "\(layout.controlState)"])
-            return nil
-        }
     }
 
     private func serve(
         _ supervisor: Supervisor, _ operations: OperationsAPI, _ reload: ConfigurationReloader,
-        _ hangUps: UnixSignalsSequence, _ logger: Logger
+        _ hangUps: UnixSignalsSequence, _ notifier: SystemdNotifier?,
+        _ background: TaskService, _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
         var quiet = logger
         quiet.logLevel = .notice
         let server = Application(
-            router: operations.router(),
+            router: operations.router(), server: ControlServer.patientServer,
             configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port), serverName: "opsd"),
+                address: .hostname(address.host, port: address.port), serverName: "opsd",
+                availableConnectionsDelegate: ControlServer.connectionBound),
             logger: quiet)
         let layout = DataLayout(configuration)
         let control = ControlServer(
             socketPath: layout.socket(of: "supervisor"), registry: operations.metrics.registry,
             readiness: { nil })
         SupervisorControl(supervisor: supervisor, logger: logger).addRoutes(to: control.router)
-        let notifier = SystemdNotifier()
         let logs = logKeeper(supervisor, layout, logger)
         let welcome = Welcome(
             configuration: configuration, children: operations.metrics.children)
@@ -109,15 +100,13 @@ struct SupervisorProcess {
                     .init(service: server),
                     .init(service: control.application()),
                     .init(service: TaskService { await logs.run() }),
+                    .init(service: background),
                     .init(service: SupervisedServices(supervisor: supervisor, notifier: notifier)),
                     .init(service: TaskService { await operations.health.run() }),
                     .init(
                         service: TaskService {
-                            for await _ in hangUps {
-                                notifier?.reloading()
-                                await reload.run()
-                                notifier?.ready(status: await supervisor.summary())
-                            }
+                            for await _ in hangUps { await reload.request() }
+                            await reload.end()
                         }),
                     .init(service: TaskService { await welcome.greetWhenReady() }),
                 ],
@@ -152,8 +141,17 @@ private struct SupervisedServices: Service {
         let beat = Task { await keepTelling() }
         try? await gracefulShutdown()
         notifier?.stopping()
-        await supervisor.stopAll(within: await stopLimit())
+        let plea = Task { await askForTime() }
+        let left = await supervisor.stopAll(within: await stopLimit())
         beat.cancel()
+        plea.cancel()
+        guard left.isEmpty else {
+            let names = left.map { "\($0.service) (process \($0.pid))" }.joined(separator: ", ")
+            throw CommandFailure(
+                .unknown,
+                "the daemon ends, and what was killed is still there: \(names); it hangs in the "
+                    + "kernel, and the next daemon adopts or ends it")
+        }
     }
 
     /// Says that the supervisor lives, which it proves by answering, and how the services are.
@@ -164,6 +162,15 @@ private struct SupervisedServices: Service {
             notifier.status(await supervisor.summary())
             notifier.aliveStill()
             try? await Task.sleep(for: period)
+        }
+    }
+
+    /// systemd kills a daemon that takes longer than its unit says, and with `KillMode=process` what
+    /// the daemon has not stopped by then goes on without anybody. The stop has an end of its own.
+    private func askForTime() async {
+        while !Task.isCancelled {
+            notifier?.needsMoreTime(.seconds(30))
+            try? await Task.sleep(for: .seconds(5))
         }
     }
 

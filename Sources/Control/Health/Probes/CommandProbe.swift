@@ -32,6 +32,7 @@ struct CommandProbe: Sendable {
 
     private func start(_ program: String, output: Int32) -> Result<pid_t, ProcessError> {
         var environment = ProcessInfo.processInfo.environment
+            .filter { !ProcessTag.ofTheSupervisorAlone.contains($0.key) }
         environment["OPSD_CHECK"] = check
         let variables = environment.map { "\($0.key)=\($0.value)" }
         guard !(words + variables).contains(where: { $0.utf8.contains(0) }) else {
@@ -43,8 +44,9 @@ struct CommandProbe: Sendable {
                 opsd_spawn(&pid, program, words, variables, directory, output)
             }
         }
-        return code == 0
-            ? .success(pid) : .failure(ProcessError("cannot be started", code: code))
+        guard code == 0 else { return .failure(ProcessError("cannot be started", code: code)) }
+        ProcessLimits.lowerOpenFiles(of: pid)
+        return .success(pid)
     }
 
     private func follow(_ pid: pid_t, _ program: String, output: Int32) -> ProbeOutcome {
