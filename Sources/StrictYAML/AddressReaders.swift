@@ -1,4 +1,5 @@
 public import Foundation
+public import Ledger
 
 /// A host and a TCP port.
 public struct HostPort: Hashable, Sendable, CustomStringConvertible {
@@ -70,6 +71,13 @@ extension YAMLValue {
             return nil
         }
         return url
+    }
+
+    /// The text of a URL of a form that `url` does not read, such as one with several hosts. Secret,
+    /// because it may hold a password, and not looked into: what is said of it is the caller's, and so
+    /// are the schemes, which only the schema is told here.
+    public func secretURL(schemes: [String]) -> Secret? {
+        isRecording(.url(schemes: schemes)) ? nil : secret()
     }
 
     /// A path in the file's folder, made absolute (or at least relative to where that folder is).

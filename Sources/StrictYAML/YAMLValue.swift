@@ -81,6 +81,15 @@ public struct YAMLValue {
         }
     }
 
+    /// A mapping as `names` reads it, or a list where the names alone say enough.
+    public func names<Item>(
+        orItems readItem: (YAMLValue) -> Item?,
+        _ read: (_ name: String, _ place: Place, _ value: YAMLValue) -> Item?
+    ) -> [Item]? {
+        if shape != nil { _ = sequence(readItem) }
+        return shape != nil || isMapping ? names(read) : sequence(readItem)
+    }
+
     func part(_ node: YAMLNode, _ name: String, _ shape: YAMLShape? = nil) -> YAMLValue {
         YAMLValue(node: node, name: name, findings: findings, expansion: expansion, shape: shape)
     }

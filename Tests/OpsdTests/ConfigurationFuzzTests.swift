@@ -69,6 +69,33 @@ import Testing
           - {name: file, file: a.yaml, stale_after: 1h}
           - {name: service, service: core, depends_on: [web]}
         """,
+        """
+        secrets: {jwt: 0123456789abcdef0123456789abcdef}
+        accounts: []
+        stores:
+          filed: {kind: files, path: files}
+          hot: {kind: redis, url: "redis://h:1/0", connections: {min: 1, max: 5}, timeout: 5s}
+          psql: {kind: postgres, url: "postgres://u@h/d"}
+        datasets:
+          positions: {old: filed, new: hot, also: [psql], read: new, fallback: old}
+          held_days:
+            kind: declared
+            on_failure: roll_forward
+            key: {account_id: text, symbol: text}
+            fields: {days: integer, max_price: decimal}
+            old: hot
+            also: [filed, psql]
+            layout:
+              hot: {key: "a:{account_id}", field: "{symbol}", value: json, fields: [days]}
+              filed: {path: held.csv, format: csv}
+              psql: {table: held, columns: {days: held_for}}
+          seen:
+            kind: cache
+            key: [symbol]
+            fields: {price: decimal}
+            old: hot
+            layout: {hot: {key: "seen:{symbol}", ttl: 30s}}
+        """,
     ]
 
     /// An account file, spoiled in the same ways.
@@ -131,8 +158,9 @@ import Testing
         let shapes = [ConfigurationReader.shape, AccountDirectory.shape]
         var taken = 0
         for round in 0..<Self.count {
-            let isAccounts = round % 5 == 4
-            let original = isAccounts ? Self.accounts : Self.files[round % 5]
+            let turn = round % (Self.files.count + 1)
+            let isAccounts = turn == Self.files.count
+            let original = isAccounts ? Self.accounts : Self.files[turn]
             var mutation = Mutation(text: original)
             for _ in 0..<Int.random(in: 1...2, using: &random) { mutation.apply(&random) }
             let said =
@@ -167,12 +195,13 @@ import Testing
                 }
             }
         }
-        #expect(count > 300)
+        #expect(count > 400)
     }
 
     /// Keys that the author of a file may call what he likes.
     private static let chosenNames: Set<String> = [
-        "core", "signals", "OPSD_URL", "AAPL", "TSLA",
+        "core", "signals", "OPSD_URL", "AAPL", "TSLA", "filed", "hot", "psql", "positions",
+        "held_days", "seen", "account_id", "symbol", "days", "max_price", "price",
     ]
 }
 

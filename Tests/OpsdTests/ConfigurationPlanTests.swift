@@ -118,6 +118,58 @@ import Trading
                 + "not yet in effect: run 'opsd service restart core'"),
     ]
 
+    private static let store = "a: {kind: sqlite, path: data/a.sqlite}"
+    private static let core = "; not yet in effect: run 'opsd service restart core'"
+
+    static let stores = [
+        Example(
+            "node: desk-1", "node: desk-1\nstores: {\(store)}",
+            "stores.a: added: kind sqlite" + core),
+        Example(
+            "node: desk-1", "node: desk-1\nstores: {\(store)}\ndatasets: {deals: {old: a}}",
+            "stores.a: added: kind sqlite" + core + "|datasets.deals: added: old a" + core),
+    ]
+
+    @Test(arguments: stores)
+    func aNewStoreWaitsForTheCore(_ example: Example) throws {
+        #expect(try changes(example.old, example.new).joined(separator: "|") == example.change)
+    }
+
+    @Test func aChangeOfStoresOrDatasetsWaitsForTheCoreAndShowsNoPassword() throws {
+        let text = """
+            stores:
+              hot: {kind: redis, url: "redis://:planted@h:1/0"}
+              record: {kind: postgres, url: "postgres://u:planted@h/d"}
+            datasets:
+              deals: {old: record}
+              held:
+                kind: declared
+                key: [symbol]
+                fields: {days: integer}
+                old: hot
+                layout: {hot: {key: "held:{symbol}"}}
+            """
+        let changed = text.replacing(":planted@h:1", with: ":planted-2@h:2")
+            .replacing(":planted@h/d", with: ":planted-2@h/d")
+            .replacing("old: record}", with: "old: record, new: hot, read: new}")
+            .replacing("days: integer", with: "days: decimal?")
+            .replacing("\"held:", with: "\"held_days:")
+        let reload = try folder.reload(try folder.load(text), changed)
+        #expect(
+            reload.lines == [
+                "stores.hot.url: redis://h:1/0 → redis://h:2/0" + Self.core,
+                "stores.record.url: postgres://u@h:5432/d → postgres://u@h:5432/d" + Self.core,
+                "datasets.deals.new: none → hot" + Self.core,
+                "datasets.deals.read: old → new" + Self.core,
+                "datasets.held.fields.days: integer → decimal?" + Self.core,
+                "datasets.held.layout.hot.key: held:{symbol} → held_days:{symbol}" + Self.core,
+            ])
+        guard case .changed(let plan) = reload else { return }
+        // The daemon goes on with what the core runs with.
+        #expect(plan.live == [])
+        #expect(plan.configuration.stores == (try folder.load(text)).stores)
+    }
+
     @Test(arguments: live + waiting)
     func aChangeIsNamedWithWhatItTakes(_ example: Example) throws {
         #expect(try changes(example.old, example.new) == [example.change])

@@ -20,7 +20,7 @@ import Testing
         folder = try ConfigurationFolder()
     }
 
-    @Test(arguments: sections + services + health + documents)
+    @Test(arguments: sections + services + stores + datasets + layouts + health + documents)
     func aBadConfigurationIsRefused(_ example: Refusal) {
         #expect(folder.refusal(example.text) == example.message)
     }
@@ -138,15 +138,15 @@ import Testing
             "opsd.yaml:1:29: no service is called 'x'; the services are: core, broker"),
         Refusal(
             "health: [{name: x, store: hot, degraded_from: 100ms}]",
-            "opsd.yaml:1:20: store is not asked by this version of opsd, which has no stores; remove this check, or use a version that does"
+            "opsd.yaml:1:20: store is not asked by this version of opsd; remove this check, or use a version that does"
         ),
         Refusal(
             "health: [{name: x, stream: s, store: hot, backlog_from: 1000}]",
-            "opsd.yaml:1:20: stream is not asked by this version of opsd, which has no stores; remove this check, or use a version that does\nopsd.yaml:1:31: store is not asked by this version of opsd, which has no stores; remove this check, or use a version that does\nopsd.yaml:1:43: backlog_from belongs to a check of a store; remove it"
+            "opsd.yaml:1:20: stream is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:31: store is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:43: backlog_from belongs to a check of a store; remove it"
         ),
         Refusal(
             "health: [{name: x, dataset: quotes, store: hot, stale_after: 30s, stale_from: 10}]",
-            "opsd.yaml:1:20: dataset is not asked by this version of opsd, which has no stores; remove this check, or use a version that does\nopsd.yaml:1:37: store is not asked by this version of opsd, which has no stores; remove this check, or use a version that does\nopsd.yaml:1:67: stale_from belongs to a check of a store; remove it"
+            "opsd.yaml:1:20: dataset is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:37: store is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:67: stale_from belongs to a check of a store; remove it"
         ),
         Refusal(
             "health: [{name: x, tcp: \"a:1\", depends_on: [x]}]",

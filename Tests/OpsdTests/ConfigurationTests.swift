@@ -118,12 +118,12 @@ import Trading
             .appending(path: "docs/CONFIGURATION.md")
         let parts = try String(contentsOf: page, encoding: .utf8).components(separatedBy: "```")
         let examples = parts.filter { $0.hasPrefix("yaml\n") }.map { String($0.dropFirst(5)) }
-        try #require(examples.count == 3)
+        try #require(examples.count == 4)
         let builtIn = try load("{}")
         var documented = try load(try #require(examples.first))
         let written = documented.writtenKeys
         let top = ConfigurationReader.shape.keys.map(\.name)
-        #expect(top.filter { !written.contains($0) } == ["health"])
+        #expect(top.filter { !written.contains($0) } == ["stores", "datasets", "health"])
         documented.writtenKeys = builtIn.writtenKeys
         documented.accountFiles = builtIn.accountFiles
         #expect("\(documented.texts)" == "5 files" && !"\(documented)".contains("secret_key: \""))
@@ -141,6 +141,10 @@ import Trading
         #expect(plain == ServiceSettings(name: "signals", program: .command([])))
         let health = try load(examples[2]).health
         #expect(health.count == 7)
+        let stores = try load(examples[3])
+        #expect(stores.stores.map(\.kind) == StoreKind.allCases)
+        #expect(stores.datasets.count == 4)
+        #expect(stores.warnings == [])
     }
 
     @Test func marketDataComesFromAlpacaWithoutAPaperBroker() throws {

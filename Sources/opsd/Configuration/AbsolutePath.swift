@@ -25,6 +25,8 @@ enum AbsolutePath {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
+    static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
     static func isDirectory(_ path: String) -> Bool {
         var isDirectory: ObjCBool = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)

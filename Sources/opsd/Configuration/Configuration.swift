@@ -24,6 +24,10 @@ struct Configuration: Sendable, Equatable {
     var journal = JournalSettings()
     var broker = BrokerSettings()
     /// In the order written.
+    var stores: [StoreSettings] = []
+    /// In the order written. A dataset of the trading core that is not among them has no store.
+    var datasets: [DatasetSettings] = []
+    /// In the order written.
     var health: [HealthCheckSettings] = []
     /// In the order written.
     var services: [ServiceSettings] = ServiceSettings.embeddedDefault

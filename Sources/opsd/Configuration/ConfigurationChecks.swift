@@ -100,7 +100,8 @@ struct ConfigurationChecks {
         return left == right || left == "*" || right == "*"
     }
 
-    private static func canonical(_ host: String) -> String {
+    /// The names of one host are the same text.
+    static func canonical(_ host: String) -> String {
         switch host.lowercased() {
         case "0.0.0.0", "::", "*": "*"
         case "localhost", "::1", "127.0.0.1": "127.0.0.1"

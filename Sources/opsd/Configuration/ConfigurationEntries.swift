@@ -36,6 +36,11 @@ struct ConfigurationEntries {
         list.broker(configuration)
         for service in configuration.services { list.service(service) }
         for check in configuration.health { list.health(check) }
+        for store in configuration.stores { list.store(store) }
+        let kinds = Dictionary(
+            configuration.stores.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first }
+        )
+        for dataset in configuration.datasets { list.dataset(dataset, kinds: kinds) }
         return list.entries
     }
 
@@ -45,7 +50,7 @@ struct ConfigurationEntries {
 
     // MARK: Adding
 
-    private mutating func add(_ key: String, _ text: String, exact: String? = nil) {
+    mutating func add(_ key: String, _ text: String, exact: String? = nil) {
         let keys = section + [key]
         entries.append(
             ConfigurationEntry(
@@ -53,11 +58,11 @@ struct ConfigurationEntries {
                 isDefault: !written.contains(ConfigurationEntry.path(of: keys))))
     }
 
-    private mutating func add(_ key: String, _ number: Int?, none: String = "none") {
+    mutating func add(_ key: String, _ number: Int?, none: String = "none") {
         add(key, number.map { "\($0)" } ?? none)
     }
 
-    private mutating func add(_ key: String, _ duration: Duration?) {
+    mutating func add(_ key: String, _ duration: Duration?) {
         add(key, duration.map { YAMLValue.words(for: $0) } ?? "none")
     }
 
@@ -65,7 +70,7 @@ struct ConfigurationEntries {
         add(key, bytes.map { YAMLValue.words(forBytes: $0) } ?? "none")
     }
 
-    private mutating func add(_ key: String, _ names: [String]) {
+    mutating func add(_ key: String, _ names: [String]) {
         add(key, "[\(names.joined(separator: ", "))]")
     }
 
@@ -84,7 +89,7 @@ struct ConfigurationEntries {
         add(key, ShownURL.text(url), exact: url.absoluteString)
     }
 
-    private mutating func within(_ keys: String..., body: (inout ConfigurationEntries) -> Void) {
+    mutating func within(_ keys: String..., body: (inout ConfigurationEntries) -> Void) {
         let outer = section
         section += keys
         body(&self)

@@ -143,10 +143,14 @@ private struct ChangeJudge {
         }
     }
 
+    private static let namedSections: Set<String> = [
+        "services", "health", "operators", "accounts", "stores", "datasets",
+    ]
+
     /// The first two keys of an entry that belongs to an item.
     private func item(_ entry: ConfigurationEntry) -> [String]? {
         guard entry.keys.count > 2, let first = entry.keys.first,
-            ["services", "health", "operators", "accounts"].contains(first)
+            Self.namedSections.contains(first)
         else { return nil }
         return Array(entry.keys.prefix(2))
     }
@@ -206,7 +210,7 @@ private struct ChangeJudge {
         case "health", "operators": .atOnce
         case "secrets": keys.last == "key_file" ? .atOnce : restart([.core])
         case "accounts": restart([.core, .paperBroker])
-        case "time_zone", "limits", "engine", "journal": restart([.core])
+        case "time_zone", "limits", "engine", "journal", "stores", "datasets": restart([.core])
         case "listen": keys.last == "trading" ? restart([.core]) : .needsDaemonRestart
         case "broker": restart(keys.last == "paper" ? [.core, .paperBroker] : [.core])
         case "paper_broker": restart([.paperBroker])

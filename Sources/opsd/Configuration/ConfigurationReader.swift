@@ -36,9 +36,7 @@ struct ConfigurationReader {
 
     /// Keys of the contract that this version does not carry out. Taking them in silence would make
     /// a promise that nobody keeps.
-    static let laterKeys = [
-        "stores", "datasets", "verify", "backup", "calendars", "switches", "alerts",
-    ]
+    static let laterKeys = ["verify", "backup", "calendars", "switches", "alerts"]
 
     private var absolutePath: String { AbsolutePath.of(path) }
     private var folder: String { AbsolutePath.folder(of: absolutePath) }
@@ -91,6 +89,7 @@ struct ConfigurationReader {
             secrets: SecretSettings(keyFile: dataDirectory + "/secret.key", jwt: Secret("")))
         readGeneral(&top, &result)
         readSections(&top, key, &result)
+        readStores(&top, &result)
         readServices(&top, &result)
         readAccounts(&top, key, &result)
         for key in Self.laterKeys {

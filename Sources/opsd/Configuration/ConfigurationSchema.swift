@@ -93,7 +93,11 @@ struct ConfigurationSchema {
         case .choice(let words): [["enum": words], reference]
         case .address: [pattern(":[0-9]+$"), reference]
         case .url(let schemes):
-            [pattern("^(\(schemes.joined(separator: "|")))://"), reference]
+            // The one sign that a scheme may have and that means something else in a pattern.
+            [
+                pattern("^(\(schemes.joined(separator: "|").replacing("+", with: "\\+")))://"),
+                reference,
+            ]
         case .list(let item): [["type": "array", "items": object(item, path + "[]")]]
         case .names(let item):
             [["type": "object", "additionalProperties": object(item, path + ".*")]]

@@ -14,7 +14,7 @@ struct HealthReader {
     let findings: Findings
 
     static let probes = ["http", "tcp", "command", "path", "file", "pid_file", "service"]
-    /// Probes of stores, and what goes with them: there are no stores to ask.
+    /// Probes of stores, and what goes with them: the daemon asks no store yet.
     static let laterProbes = ["store", "stream", "dataset"]
     private static let laterCompanions = ["backlog_from", "stale_from"]
 
@@ -43,7 +43,7 @@ struct HealthReader {
     private func refuseLater(_ item: inout YAMLMapping) -> Bool {
         for key in Self.laterProbes {
             item.refuse(
-                key: key, "\(key) is not asked by this version of opsd, which has no stores",
+                key: key, "\(key) is not asked by this version of opsd",
                 "remove this check, or use a version that does")
         }
         let isLater = Self.laterProbes.contains { item.place(ofKey: $0) != nil }
