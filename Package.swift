@@ -36,7 +36,8 @@ let package = Package(
         .library(
             name: "OpsdRooms",
             targets: [
-                "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "CurlClient",
+                "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "PostgresStore",
+                "CurlClient",
             ]),
     ],
     dependencies: [
@@ -84,6 +85,10 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb, sqlite],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
+            name: "PostgresStore", dependencies: ["Connections", "CPostgres", "Ledger"],
+            path: "Sources/Stores/PostgresStore", resources: [.embedInCode("Migrations")],
+            swiftSettings: house),
+        .target(
             name: "AlpacaBroker",
             dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
@@ -108,6 +113,9 @@ let package = Package(
         .systemLibrary(
             name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CPostgres", path: "Sources/CLibraries/CPostgres", pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CProcess", path: "Sources/CLibraries/CProcess"),
         .systemLibrary(name: "CFiles", path: "Sources/CLibraries/CFiles"),
 
@@ -131,6 +139,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "PostgresStoreTests",
+            dependencies: ["PostgresStore", "Connections", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],
