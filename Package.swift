@@ -142,7 +142,7 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "PostgresStoreTests",
-            dependencies: ["PostgresStore", "Connections", "Ledger", "TestSupport"],
+            dependencies: ["PostgresStore", "Connections", "Ledger", "Trading", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],

@@ -226,7 +226,10 @@ public final class PostgresServer: Sendable {
     public func psql(_ database: String, _ sql: String) async throws -> String {
         try await tool(
             "psql",
-            ["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, url(database)])
+            [
+                "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", "SET client_min_messages = warning", "-c",
+                sql, url(database),
+            ])
     }
 
     /// One of PostgreSQL's own programs.

@@ -59,7 +59,10 @@ public struct PostgresSettings: Sendable {
             "statement_timeout=\(limit)", "lock_timeout=\(limit)",
             // What a stopped client holds locked is let go.
             "idle_in_transaction_session_timeout=\(max(milliseconds * 4, 10_000))",
-            "timezone=UTC", "client_min_messages=warning", "extra_float_digits=3",
+            // Otherwise a user called opsd would find and make everything in the schema opsd. What the
+            // URL says in `options` comes later and wins.
+            "search_path=public", "timezone=UTC", "client_min_messages=warning",
+            "extra_float_digits=3",
         ]
         let fixed = [
             "client_encoding": "UTF8", "application_name": "opsd", "gssencmode": "disable",
