@@ -38,7 +38,8 @@ let package = Package(
         .library(
             name: "OpsdRooms",
             targets: [
-                "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "CurlClient",
+                "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "PostgresStore",
+                "CurlClient",
             ]),
     ],
     dependencies: [
@@ -90,6 +91,10 @@ let package = Package(
             name: "FileStore", dependencies: ["Connections", "ExactJSON", "Ledger"],
             path: "Sources/Stores/FileStore", swiftSettings: house),
         .target(
+            name: "PostgresStore", dependencies: ["Connections", "CPostgres", "Ledger"],
+            path: "Sources/Stores/PostgresStore", resources: [.embedInCode("Migrations")],
+            swiftSettings: house),
+        .target(
             name: "AlpacaBroker",
             dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
@@ -114,6 +119,9 @@ let package = Package(
         .systemLibrary(
             name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CPostgres", path: "Sources/CLibraries/CPostgres", pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CProcess", path: "Sources/CLibraries/CProcess"),
         .systemLibrary(name: "CFiles", path: "Sources/CLibraries/CFiles"),
 
@@ -144,6 +152,10 @@ let package = Package(
         .testTarget(
             name: "DualWriteTests",
             dependencies: ["DualWrite", "Ledger", "SQLiteStore", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "PostgresStoreTests",
+            dependencies: ["PostgresStore", "Connections", "Ledger", "Trading", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],

@@ -25,6 +25,9 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("metrics.merge", ScrapeBench.merge),
     ("control.rest", RestBench.processor),
     ("control.rest-memory", RestBench.memory),
+    ("postgres.insert", PostgresBench.insert),
+    ("postgres.upsert", PostgresBench.upsert),
+    ("postgres.deals", PostgresBench.deals),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

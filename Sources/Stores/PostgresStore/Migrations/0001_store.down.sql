@@ -1,0 +1,3 @@
+DROP TABLE opsd.digests;
+DROP TABLE opsd.datasets;
+DROP TABLE opsd.store;

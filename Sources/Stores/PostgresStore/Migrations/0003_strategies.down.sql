@@ -1,0 +1,1 @@
+DROP TABLE change_logs, approvals, strategy_versions, strategies, users, user_roles;

@@ -1,0 +1,2 @@
+DROP FUNCTION opsd.make_audit_partitions(timestamptz, int);
+DROP TABLE audit_logs;
