@@ -28,7 +28,8 @@ final class Desk: Sendable {
             "http://127.0.0.1:\(ports[0])", "http://127.0.0.1:\(ports[1])",
             "http://127.0.0.1:\(ports[2])"
         )
-        curl = CurlClient()
+        // Each client of a load has its own.
+        curl = CurlClient(configuration: CurlConfiguration(connectionsPerHostMax: 256))
         try settings.write(in: directory.path("data"), ports: ports)
     }
 
