@@ -62,9 +62,11 @@ final class Desk: Sendable {
     var configurationFile: String { directory.path("data/opsd.yaml") }
 
     func start() async throws {
+        // env becomes the daemon: nobody's command line keeps the variables.
         let process = try ChildProcess.start(
-            Self.program, ["run", "-c", configurationFile], in: directory.path,
-            output: directory.path("run.out"), errors: directory.path("run.err"))
+            "/usr/bin/env", settings.environment + [Self.program, "run", "-c", configurationFile],
+            in: directory.path, output: directory.path("run.out"), errors: directory.path("run.err")
+        )
         daemon.withLock { $0 = process }
     }
 

@@ -16,6 +16,8 @@ struct DeskSettings: Sendable {
     var isBrokerOutside = false
     /// Further services, as lines of YAML.
     var services: [String] = []
+    /// Further variables of the daemon, as NAME=VALUE.
+    var environment: [String] = []
 
     var accountIDs: [String] {
         (1...accounts).map { number in
