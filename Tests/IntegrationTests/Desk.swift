@@ -17,12 +17,18 @@ final class Desk: Sendable {
     let tradingURL: String
     let brokerURL: String
     let curl: CurlClient
+    /// Where the data lies, when it has a disk of its own.
+    let disk: SmallDisk?
     /// The daemon, while one runs.
     private let daemon = Mutex<ChildProcess?>(nil)
 
     private init(_ settings: DeskSettings) throws {
         self.settings = settings
-        directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory()
+        self.directory = directory
+        disk = try settings.diskMegabytes.map {
+            try SmallDisk(megabytes: $0, at: directory.path("data"))
+        }
         let ports = [try freePort(), try freePort(), try freePort()]
         (opsURL, tradingURL, brokerURL) = (
             "http://127.0.0.1:\(ports[0])", "http://127.0.0.1:\(ports[1])",
