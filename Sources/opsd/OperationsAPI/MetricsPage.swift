@@ -11,7 +11,7 @@ struct MetricsPage: Sendable {
 
     static let descriptions =
         Supervisor.metricDescriptions + HealthMonitor.metricDescriptions + MergeMetrics.descriptions
-        + CountingLogHandler.metricDescriptions
+        + CountingLogHandler.metricDescriptions + LogKeeper.metricDescriptions
 
     init(registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String) {
         self.registry = registry
