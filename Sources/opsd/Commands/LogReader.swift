@@ -15,13 +15,12 @@ struct LogReader {
     /// The last bytes that were read: they are looked for when the live file has become shorter and
     /// its front was not kept.
     private var mark: [UInt8] = []
-    /// Looks in a row in the middle of a cut.
-    private var waits = 0
+    /// Since when every look has been in the middle of a cut.
+    private var waitingSince: ContinuousClock.Instant?
+    private let patience: Duration
 
     private static let markBytes = 1_024
     private static let comparedBytes = 4_096
-    /// After so many the cut is taken for one that was interrupted for good.
-    private static let waitsMax = 25
     /// Of one look, when older files come faster than they are read.
     private static let attemptsMax = 10
 
@@ -30,8 +29,11 @@ struct LogReader {
         let bytes: UInt64
     }
 
-    init(path: String) {
+    /// - Parameter patience: a cut that takes longer is taken for one that was interrupted for good,
+    ///   by the end of the daemon.
+    init(path: String, patience: Duration = .seconds(10)) {
         self.path = path
+        self.patience = patience
     }
 
     /// The last lines, of the older files too. Throws when there is no log.
@@ -82,14 +84,16 @@ struct LogReader {
     private mutating func look() -> [UInt8]? {
         let newest = identity(1)
         let (numbers, isWhole) = newOnes()
-        if !isWhole || newest.map({ $0.file != older?.file && isStillInLiveFile($0) }) == true,
-            waits < Self.waitsMax
-        {
-            waits += 1
+        let isInCut =
+            !isWhole || newest.map { $0.file != older?.file && isStillInLiveFile($0) } == true
+        let since = waitingSince ?? .now
+        let isInterrupted = isInCut && since.duration(to: .now) > patience
+        if isInCut, !isInterrupted {
+            waitingSince = since
             return []
         }
         var (bytes, start): ([UInt8], UInt64) = ([], position)
-        if waits < Self.waitsMax {
+        if !isInterrupted {
             // Each was the front of the live file, the first of them with what is not read yet.
             for number in numbers.reversed() {
                 guard let file = identity(number) else { return nil }
@@ -104,7 +108,7 @@ struct LogReader {
         }
         let (fresh, end) = readLive(from: start)
         guard identity(1)?.file == newest?.file else { return nil }
-        (older, position, waits) = (newest, end, 0)
+        (older, position, waitingSince) = (newest, end, nil)
         return bytes + fresh
     }
 
