@@ -24,6 +24,11 @@ extension RealProcesses {
             ).status
         }
 
+        private func halt(_ desk: Desk, _ account: String) async throws -> Desk.Outcome {
+            try await desk.command(
+                "account", "halt", account, "--operator", "lin", "--reason", "disk full", "--json")
+        }
+
         /// So that the daemon has something to write down.
         private func endIdle(_ desk: Desk) async throws {
             let pid = try #require(try await desk.pid(of: "idle"))
@@ -79,14 +84,21 @@ extension RealProcesses {
                 #expect(status.output.contains("the disk is full"), "\(status)")
                 #expect(status.output.contains("type: df -h, then make room"), "\(status)")
 
-                let halted = try await desk.command(
-                    "account", "halt", "TRADE_001", "--operator", "lin", "--reason", "disk full",
-                    "--json")
+                let halted = try await halt(desk, "TRADE_001")
                 #expect(halted.code == 0, "\(halted)")
                 #expect(halted.documents.last??["trading"]?.text == "halted")
                 #expect(try await self.status(desk)?["core"]?["journal_full"] == .bool(true))
                 #expect(desk.daemonPID == daemon)
                 #expect(try await desk.pid(of: "core") == core)
+
+                // A core that dies now comes back, and operators can still do what they must.
+                try await desk.kill9("core")
+                try await eventually("the next core finds the disk full", within: .seconds(30)) {
+                    try await self.status(desk)?["core"]?["journal_full"] == .bool(true)
+                }
+                let next = try await desk.pid(of: "core")
+                let again = try await halt(desk, "TRADE_003")
+                #expect(again.code == 0, "\(again)")
 
                 try disk.makeRoom()
                 try await eventually("orders are taken again") {
@@ -97,7 +109,11 @@ extension RealProcesses {
                     desk.text("run.err").contains("control.sqlite is written again")
                 }
                 try await desk.waitUntilReady()
-                #expect(try await desk.pid(of: "core") == core)
+                #expect(try await desk.pid(of: "core") == next)
+                try await eventually("the checkpoint is written again") {
+                    let core = try await self.status(desk)?["core"]
+                    return core != nil && core?["checkpoint_failure"]?.text == nil
+                }
                 let running = try await desk.command("service", "list", "--json")
                 // What happened meanwhile was not lost.
                 try await desk.killDaemon()
@@ -107,8 +123,10 @@ extension RealProcesses {
                         .integer
                 }
                 #expect(restarts(running) == restarts(written), "\(running) \(written)")
-                let shown = try await desk.command("account", "show", "TRADE_001", "--json")
-                #expect(shown.documents.last??["reason"]?.text == "disk full", "\(shown)")
+                for account in ["TRADE_001", "TRADE_003"] {
+                    let shown = try await desk.command("account", "show", account, "--json")
+                    #expect(shown.documents.last??["reason"]?.text == "disk full", "\(shown)")
+                }
                 #expect(try await desk.command("journal", "check").code == 0)
             }
         }
