@@ -58,7 +58,7 @@ import Testing
         await rotating.value
         let wrong = zip(found, 1...).first { $0 != $1 }
         #expect(wrong == nil && found.count == 180_000, "\(found.count) lines")
-        #expect(FileManager.default.fileExists(atPath: path + ".10"))
+        #expect(FileManager.default.fileExists(atPath: path + ".1"))
         #expect(reader.more().isEmpty)
     }
 
