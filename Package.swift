@@ -101,7 +101,8 @@ let package = Package(
         .target(
             name: "PaperBroker",
             dependencies: [
-                "Ledger", "ExactJSON", grdb, httpTypes, hummingbird, lifecycle, logging, nioCore,
+                "Ledger", "ExactJSON", crypto, grdb, httpTypes, hummingbird, lifecycle, logging,
+                nioCore,
             ],
             path: "Sources/Brokers/PaperBroker", swiftSettings: house),
 

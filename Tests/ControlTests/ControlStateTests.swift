@@ -118,11 +118,13 @@ import Testing
             } else {
                 try line.write(to: URL(fileURLWithPath: path))
             }
-            #expect(try LogFile.rotate(path, LogRotation(atBytes: 10_000, keep: 2)))
+            #expect(
+                try LogFile.rotate(path, LogRotation(atBytes: 10_000, keep: 2))
+                    == .cut(lostBytes: 0))
         }
         let names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
         #expect(Set(names) == ["s.log", "s.log.1", "s.log.2"])
-        #expect(try LogFile.rotate(path, LogRotation(atBytes: 100_000, keep: 2)) == false)
-        #expect(try LogFile.rotate(directory.path("none"), LogRotation()) == false)
+        #expect(try LogFile.rotate(path, LogRotation(atBytes: 100_000, keep: 2)) == .notNeeded)
+        #expect(try LogFile.rotate(directory.path("none"), LogRotation()) == .notNeeded)
     }
 }

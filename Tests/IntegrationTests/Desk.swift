@@ -17,18 +17,25 @@ final class Desk: Sendable {
     let tradingURL: String
     let brokerURL: String
     let curl: CurlClient
+    /// Where the data lies, when it has a disk of its own.
+    let disk: SmallDisk?
     /// The daemon, while one runs.
     private let daemon = Mutex<ChildProcess?>(nil)
 
     private init(_ settings: DeskSettings) throws {
         self.settings = settings
-        directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory()
+        self.directory = directory
+        disk = try settings.diskMegabytes.map {
+            try SmallDisk(megabytes: $0, at: directory.path("data"))
+        }
         let ports = [try freePort(), try freePort(), try freePort()]
         (opsURL, tradingURL, brokerURL) = (
             "http://127.0.0.1:\(ports[0])", "http://127.0.0.1:\(ports[1])",
             "http://127.0.0.1:\(ports[2])"
         )
-        curl = CurlClient()
+        // Each client of a load has its own.
+        curl = CurlClient(configuration: CurlConfiguration(connectionsPerHostMax: 256))
         try settings.write(in: directory.path("data"), ports: ports)
     }
 
@@ -62,7 +69,10 @@ final class Desk: Sendable {
 
     /// - Parameter launcher: a program and its arguments that becomes the daemon.
     func start(through launcher: [String] = []) async throws {
-        let words = launcher + [Self.program, "run", "-c", configurationFile]
+        // env becomes the daemon: nobody's command line keeps the variables.
+        let words =
+            ["/usr/bin/env"] + settings.environment + launcher
+            + [Self.program, "run", "-c", configurationFile]
         let process = try ChildProcess.start(
             words[0], Array(words.dropFirst()), in: directory.path,
             output: directory.path("run.out"), errors: directory.path("run.err"))

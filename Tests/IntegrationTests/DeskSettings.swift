@@ -16,6 +16,10 @@ struct DeskSettings: Sendable {
     var isBrokerOutside = false
     /// Further services, as lines of YAML.
     var services: [String] = []
+    /// The data directory is a disk of its own, so large; only root can have that.
+    var diskMegabytes: Int?
+    /// Further variables of the daemon, as NAME=VALUE.
+    var environment: [String] = []
 
     var accountIDs: [String] {
         (1...accounts).map { number in

@@ -3,46 +3,6 @@ import Ledger
 import TestSupport
 import Testing
 
-/// A small file system of its own, which fills up; mounting takes root.
-private final class SmallDisk {
-    let path: String
-
-    init(megabytes: Int, at path: String) throws {
-        self.path = path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        try Self.run("mount", ["-t", "tmpfs", "-o", "size=\(megabytes)m", "tmpfs", path])
-    }
-
-    deinit {
-        try? Self.run("umount", ["--lazy", path])
-    }
-
-    /// Writes until not one byte more fits.
-    func fill() throws {
-        let file = path + "/filler"
-        try Data().write(to: URL(filePath: file))
-        let handle = try #require(FileHandle(forWritingAtPath: file))
-        for size in [1_000_000, 4_096] {
-            while (try? handle.write(contentsOf: Data(count: size))) != nil {}
-        }
-    }
-
-    func makeRoom() throws {
-        try FileManager.default.removeItem(atPath: path + "/filler")
-    }
-
-    static var canBeMade: Bool { geteuid() == 0 }
-
-    private static func run(_ program: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [program] + arguments
-        try process.run()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(program) \(arguments)")
-    }
-}
-
 @Suite(.enabled(if: SmallDisk.canBeMade, "mounting a small disk takes root"))
 struct JournalReserveTests {
     private let folder: TemporaryDirectory

@@ -3,13 +3,16 @@ public import Ledger
 /// What a paper broker needs to know.
 public struct PaperBrokerConfiguration: Sendable {
     public struct Account: Sendable {
-        public var keyID: String
-        public var secret: String
+        public let keyID: String
+        public let secret: String
+        /// What the account is called where its key must not be read.
+        let id: String
         /// Taken when the account is first seen; later the file's own cash counts.
         public var initialCash: ExactDecimal
 
         public init(keyID: String, secret: String, initialCash: ExactDecimal) {
             self.keyID = keyID
+            id = PaperAccountID.of(keyID: keyID)
             self.secret = secret
             self.initialCash = initialCash
         }

@@ -103,7 +103,23 @@ public final class ControlState: Sendable {
         return try database.read { try ControlSchema.services($0) }
     }
 
+    /// Looks before the file is opened for writing: GRDB writes a page when it sets up WAL.
+    private static func refuseNewer(_ path: String) throws {
+        var configuration = Configuration()
+        configuration.readonly = true
+        // What else is wrong with the file shows when it is opened.
+        guard let database = try? DatabaseQueue(path: path, configuration: configuration) else {
+            return
+        }
+        defer { try? database.close() }
+        let found = try? database.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+        if let found, found > ControlSchema.version {
+            throw ControlStateError.newer(found, known: ControlSchema.version)
+        }
+    }
+
     private static func open(_ path: String) throws -> DatabaseQueue {
+        try refuseNewer(path)
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(2)

@@ -241,7 +241,8 @@ struct ConfigurationEntries {
     }
 }
 
-/// A URL without what gives access: the password, and the query, where services expect tokens.
+/// A URL without what gives access: the password, and the query and the fragment, where services
+/// expect tokens.
 enum ShownURL {
     static func text(_ url: URL) -> String {
         guard var parts = URLComponents(url: url, resolvingAgainstBaseURL: false) else {
@@ -252,6 +253,7 @@ enum ShownURL {
             parts.password = nil
         }
         if parts.query != nil { parts.query = "***" }
+        if parts.fragment != nil { parts.fragment = "***" }
         return parts.string ?? "***"
     }
 }

@@ -11,7 +11,7 @@ struct MetricsPage: Sendable {
 
     static let descriptions =
         Supervisor.metricDescriptions + HealthMonitor.metricDescriptions + MergeMetrics.descriptions
-        + CountingLogHandler.metricDescriptions
+        + CountingLogHandler.metricDescriptions + LogKeeper.metricDescriptions
 
     init(registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String) {
         self.registry = registry
@@ -38,10 +38,7 @@ struct MetricsPage: Sendable {
     private func answers() async -> [(service: ServiceName, page: [UInt8]?)] {
         let pages = await withTaskGroup(of: (ServiceName, [UInt8]?).self) { group in
             for name in children.names {
-                group.addTask {
-                    let answer = await children.ask(name, "/metrics")
-                    return (name, answer?.status == 200 ? answer?.body : nil)
-                }
+                group.addTask { (name, await children.page(of: name)) }
             }
             return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
         }

@@ -89,10 +89,18 @@ struct StatusJudgement {
             else { return nil }
             return StatusReport.Finding(
                 what: "\(service.name) \(problem)", since: service.since,
-                command: service.state == "failed" || service.state == "stopped"
-                    ? "opsd service restart \(service.name)"
-                    : "opsd service logs \(service.name)",
-                explains: explained(by: node))
+                command: command(service), explains: explained(by: node))
+        }
+    }
+
+    private func command(_ service: StatusReport.Service) -> String {
+        switch service.state {
+        case "failed", "stopped": "opsd service restart \(service.name)"
+        // The log says nothing more: who fills the disk is to be found.
+        case "running"
+        where service.name == report.core_service && report.core?.journal_full == true:
+            "df -h, then make room; opsd account halt works all the same"
+        default: "opsd service logs \(service.name)"
         }
     }
 

@@ -46,6 +46,8 @@ struct StatusReport: Codable, Equatable, Sendable {
         var journal_sequence: String
         var checkpoint_sequence: String
         var checkpoint_failure: String?
+        /// While the disk is full, and orders are refused for it.
+        var journal_full: Bool?
         var queue_depth: Int
         var queue_capacity: Int
         var live_orders: Int

@@ -9,6 +9,7 @@ final class BuiltinChildren: Sendable {
     /// Under a lock: a configuration that is read again may name services anew while others ask. It
     /// is held for a look-up.
     private let sockets: Mutex<[ServiceName: ServiceClient]>
+    private let scrapes = OneAtATime<ServiceName, [UInt8]?>()
 
     init(configuration: Configuration, curl: CurlClient) {
         self.curl = curl
@@ -66,6 +67,15 @@ final class BuiltinChildren: Sendable {
         } catch {
             return error.saysNothingOfTheServer
                 ? .unknown(error.detail) : .notReady("it did not answer: \(error)")
+        }
+    }
+
+    /// The service's page of metrics; nil when it gives none. Whoever asks while it is being asked
+    /// gets that answer too: however many scrape, a child has one of them to answer.
+    func page(of name: ServiceName) async -> [UInt8]? {
+        await scrapes.value(of: name) { [self] in
+            let answer = await ask(name, "/metrics")
+            return answer?.status == 200 ? answer?.body : nil
         }
     }
 

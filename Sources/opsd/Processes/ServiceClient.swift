@@ -35,6 +35,15 @@ struct ServiceClient: Sendable {
         return name.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
     }
 
+    /// The host's name in the URL: the service's, and what it is asked for. libcurl counts connections
+    /// by that name, wherever they lead. So what is slow here, or at another service, cannot keep a
+    /// watchdog's question waiting for a connection.
+    private func lane(_ path: String) -> String {
+        let service = (socketPath as NSString).lastPathComponent.replacing(".sock", with: "")
+        let purpose = path.split(separator: "/").first.map { Self.segment(String($0)) } ?? "root"
+        return "\(purpose).\(Self.segment(service)).localhost"
+    }
+
     /// Nil when nothing listens there. An error of which `saysNothingOfTheServer` holds is no answer.
     func ask(
         _ method: CurlRequest.Method, _ path: String, body: [UInt8]? = nil,
@@ -44,7 +53,7 @@ struct ServiceClient: Sendable {
         do {
             let response = try await curl.send(
                 CurlRequest(
-                    method, "http://localhost\(path)",
+                    method, "http://\(lane(path))\(path)",
                     headers: ["Content-Type": "application/json"], body: body, timeout: timeout,
                     connectTimeout: .seconds(2), unixSocketPath: socketPath))
             return Answer(status: response.status, body: response.body)

@@ -86,7 +86,7 @@ final class PaperResponder: HTTPResponder {
         for account in configuration.accounts {
             let isKey = Self.isEqual(account.keyID, keyID)
             let isSecret = Self.isEqual(account.secret, secret)
-            if isKey && isSecret { found = account.keyID }
+            if isKey && isSecret { found = account.id }
         }
         return found
     }

@@ -21,7 +21,31 @@ struct PaperStore {
                 throw PaperBrokerError(description: "SQLite does not take synchronous=FULL")
             }
             try database.execute(sql: Self.schema)
+            try Self.takeKeysOut(of: database)
         }
+    }
+
+    /// Version 0 called each account by its key. The file is written anew, because SQLite leaves the
+    /// old bytes in it.
+    private static func takeKeysOut(of database: Database) throws {
+        guard try Int.fetchOne(database, sql: "PRAGMA user_version") == 0 else { return }
+        let keys = try String.fetchAll(database, sql: "SELECT id FROM accounts")
+        try database.inTransaction {
+            for key in keys {
+                let id = PaperAccountID.of(keyID: key)
+                try database.execute(
+                    sql: "UPDATE accounts SET id = ? WHERE id = ?", arguments: [id, key])
+                for table in ["positions", "orders", "fills"] {
+                    try database.execute(
+                        sql: "UPDATE \(table) SET account = ? WHERE account = ?",
+                        arguments: [id, key])
+                }
+            }
+            try database.execute(sql: "PRAGMA user_version = 1")
+            return .commit
+        }
+        if keys.isEmpty { return }
+        try database.execute(sql: "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
     private static let schema = """
@@ -60,7 +84,7 @@ struct PaperStore {
             for account in configuration.accounts {
                 try database.execute(
                     sql: "INSERT OR IGNORE INTO accounts (id, cash) VALUES (?, ?)",
-                    arguments: [account.keyID, account.initialCash.description])
+                    arguments: [account.id, account.initialCash.description])
             }
             let orders = try Int64.fetchOne(database, sql: "SELECT MAX(sequence) FROM orders") ?? 0
             let fills = try Int64.fetchOne(database, sql: "SELECT MAX(sequence) FROM fills") ?? 0
