@@ -11,7 +11,8 @@ import Testing
             self.text = text
             self.message = message
         }
-        var testDescription: String { text }
+        /// The last line: those before it are what it speaks of.
+        var testDescription: String { String(text.split(separator: "\n").last ?? "") }
     }
 
     private let folder: ConfigurationFolder

@@ -183,8 +183,8 @@ extension ConfigurationRefusalTests {
             "paper_broker: {sedd: 1}",
             "opsd.yaml:1:16: unknown key 'sedd' in paper_broker; write seed"),
         Refusal(
-            "stores: {}",
-            "opsd.yaml:1:1: stores is not carried out by this version of opsd; remove it, or use a version that does"
+            "calendars: {}",
+            "opsd.yaml:1:1: calendars is not carried out by this version of opsd; remove it, or use a version that does"
         ),
         Refusal(
             "alerts: {}",
@@ -280,7 +280,7 @@ extension ConfigurationRefusalTests {
         ),
         Refusal(
             "\"a\\nb\": 1",
-            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, services, health, broker, accounts"
+            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, stores, datasets, services, health, broker, accounts"
         ),
     ]
 }

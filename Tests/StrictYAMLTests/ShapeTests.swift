@@ -41,6 +41,35 @@ import Testing
         #expect(kinds["free"]?.contains("margin") == true)
     }
 
+    // MARK: Names or items
+
+    private static func readNames(_ value: YAMLValue) -> [String]? {
+        value.names(
+            orItems: { $0.text() }, { name, _, value in value.text().map { "\(name)=\($0)" } })
+    }
+
+    @Test func aListOrAMappingIsTakenAndRecordedAsBoth() throws {
+        #expect(try value("[a, b]", Self.readNames) == ["a", "b"])
+        #expect(try value("{a: b, c: d}", Self.readNames) == ["a=b", "c=d"])
+        let said = findings(in: "free: a") { _ = $0.optional("free").flatMap(Self.readNames) }
+        #expect(said == "a.yaml:1:7: free is a single value, not a list; write [first, second]")
+        let kinds = YAMLShape.of { _ = Self.readNames($0) }.kinds.map { kind in
+            switch kind {
+            case .list: "list"
+            case .names: "names"
+            default: "other"
+            }
+        }
+        #expect(kinds == ["list", "names"])
+    }
+
+    @Test func aURLThatMayHoldAPasswordIsASecret() throws {
+        let url = try value("\"a+b://u:p@h,i/x\"") { $0.secretURL(schemes: ["a+b"]) }
+        #expect(url == Secret("a+b://u:p@h,i/x"))
+        let shape = YAMLShape.of { _ = $0.secretURL(schemes: ["a+b"]) }
+        #expect("\(shape.kinds)".contains("a+b"))
+    }
+
     // MARK: Margins
 
     @Test(arguments: [

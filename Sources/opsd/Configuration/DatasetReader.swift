@@ -81,6 +81,8 @@ struct DatasetReader {
     }
 
     private func refuseUnknown(_ name: String, shown: String, at place: Place) {
+        // Nobody reads more, and guessing what was meant compares with every store.
+        guard findings.all.count < Findings.countMax else { return }
         findings.error(
             place, "no store is called '\(shown)'",
             NearestName.remedy(for: name, in: stores.map(\.name), noun: "stores"))

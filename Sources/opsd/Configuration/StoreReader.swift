@@ -54,7 +54,7 @@ struct StoreReader {
         _ = value.mapping { item -> Void? in
             let kind = item.required("kind")?.choice(StoreKind.self)
             let pathValue = item.optional("path")
-            let path = AbsolutePath.read(pathValue)
+            let path = readPath(pathValue)
             let urlValue = item.optional("url")
             let url = urlValue?.secretURL(
                 schemes: StoreKind.allCases.flatMap(StoreURL.schemes(of:)))
@@ -89,6 +89,20 @@ struct StoreReader {
         case .redis: "redis://127.0.0.1:6379/0"
         case .postgres: "postgres://opsd@127.0.0.1/opsd"
         }
+    }
+
+    /// Of the kernel, with the NUL at its end.
+    private static let pathBytesMax = 4_096
+
+    private func readPath(_ value: YAMLValue?) -> String? {
+        guard let path = AbsolutePath.read(value) else { return nil }
+        guard path.utf8.count < Self.pathBytesMax else {
+            value?.refuse(
+                "path has \(path.utf8.count) bytes, too many for a file",
+                "write at most \(Self.pathBytesMax - 1)")
+            return nil
+        }
+        return path
     }
 
     private func readURL(_ url: Secret, _ kind: StoreKind, _ value: YAMLValue?) -> StoreURL? {
