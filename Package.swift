@@ -37,6 +37,7 @@ let package = Package(
             name: "OpsdRooms",
             targets: [
                 "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "CurlClient",
+                "RedisStore",
             ]),
     ],
     dependencies: [
@@ -84,6 +85,9 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb, sqlite],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
+            name: "RedisStore", dependencies: ["Ledger", "Connections", "ExactJSON", "CHiredis"],
+            path: "Sources/Stores/RedisStore", swiftSettings: house),
+        .target(
             name: "AlpacaBroker",
             dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
@@ -108,6 +112,9 @@ let package = Package(
         .systemLibrary(
             name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CHiredis", path: "Sources/CLibraries/CHiredis",
+            providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CProcess", path: "Sources/CLibraries/CProcess"),
         .systemLibrary(name: "CFiles", path: "Sources/CLibraries/CFiles"),
 
@@ -131,6 +138,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SQLiteStoreTests", dependencies: ["SQLiteStore", "Ledger", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "RedisStoreTests",
+            dependencies: ["RedisStore", "Connections", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],

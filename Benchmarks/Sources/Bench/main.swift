@@ -25,6 +25,8 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("metrics.merge", ScrapeBench.merge),
     ("control.rest", RestBench.processor),
     ("control.rest-memory", RestBench.memory),
+    ("redis.rows", RedisBench.rows),
+    ("redis.read", RedisBench.read),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""
