@@ -8,7 +8,7 @@ import Testing
 /// What a server may do to a store, and what somebody beside it may do to its keys.
 @Suite(.serialized, .enabled(if: RedisServer.isWanted, "redis-server is not installed"))
 struct FaultTests {
-    private func layouts() throws -> [RedisLayout] {
+    fileprivate func layouts() throws -> [RedisLayout] {
         try [Rows.positions, Rows.orders, Rows.quotes].map { try RedisLayouts.standard(for: $0) }
     }
 
@@ -285,7 +285,10 @@ struct FaultTests {
             return error == nil
         }
         #expect(!problems.isEmpty)
-        #expect(try await second.text("HGET", "opsd:store", "applied") == Rows.at(2).description)
+        // A server that becomes master closes the connections it had.
+        let applied = try await Redis.connect(second.server).command(
+            "HGET", "opsd:store", "applied")
+        #expect(applied.text == Rows.at(2).description)
         let stranger = try first.store(
             try layouts(),
             at: try RedisURL("redis+sentinel://127.0.0.1:\(sentinel.port)/nobody/0"))
@@ -295,6 +298,37 @@ struct FaultTests {
             return
         }
         #expect(problem.contains("nobody"))
+    }
+}
+
+extension FaultTests {
+    @Test func aServerThatSaysItselfThatItIsAReplicaIsNotWritten() async throws {
+        let (master, replica) = (try await Redis(), try await Redis())
+        let sentinel = try await RedisServer(
+            [
+                "sentinel monitor desk 127.0.0.1 \(replica.server.port) 1",
+                "sentinel down-after-milliseconds desk 60000",
+            ], mode: .sentinel)
+        let url = try RedisURL("redis+sentinel://127.0.0.1:1,127.0.0.1:\(sentinel.port)/desk/0")
+        let store = try master.store(try layouts(), at: url)
+        #expect(try await store.position() == .empty)
+        // Sentinel needs seconds to find this out.
+        try await replica.run("REPLICAOF", "127.0.0.1", String(master.server.port))
+        let error = await storeError { try await store.apply(Rows.batch([], at: 1)) }
+        guard case .unavailable(_, let problem)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(problem.contains("which is a slave") && problem.contains("refused"))
+        // A connection from before is told by the server.
+        let direct = try master.store(
+            try layouts(), at: RedisURL(place: .socket(path: replica.server.socketPath)))
+        let refusal = await storeError { try await direct.apply(Rows.batch([], at: 1)) }
+        guard case .unavailable(_, let reason)? = refusal else {
+            Issue.record("\(String(describing: refusal))")
+            return
+        }
+        #expect(reason.hasPrefix("READONLY"))
     }
 }
 

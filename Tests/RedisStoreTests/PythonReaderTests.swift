@@ -74,7 +74,7 @@ import Testing
                 "ttl": [await client.ttl(k) for k in ("acc:positions:A", "acc:balance:A")],
                 "quote_ttl": 0 < await client.ttl("market:quote:stock:AAPL") <= 30,
             }, sort_keys=True))
-            await client.aclose()
+            await client.connection_pool.disconnect()
 
         asyncio.run(main())
         """
