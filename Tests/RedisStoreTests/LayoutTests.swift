@@ -166,6 +166,66 @@ struct LayoutTests {
         #expect(try RedisLayouts.standard(for: Rows.positions).timeToLive == nil)
     }
 
+    @Test(arguments: [RedisLayout.Value.json, .text("status"), .hash])
+    func theTextThatStandsForNullIsNotNull(_ value: RedisLayout.Value) async throws {
+        let redis = try await Redis()
+        let notes = Schema(
+            dataset: "notes", kind: .declared, key: [Field("id", .text)],
+            fields: [Field("status", .text, optional: true)])
+        let store = try redis.store([try RedisLayout(notes, key: "n:{id}", value: value)])
+        let rows = [
+            ("1", Value.text("None")), ("2", .null), ("3", .text("")), ("4", .text("null")),
+        ]
+        .map { Row(dataset: "notes", values: [.text($0.0), $0.1]) }
+        try await store.fill(rows.map { StampedRow(row: $0, sequence: Rows.at(1)) })
+        #expect(try await store.rows(RowQuery(dataset: "notes")).map(\.row) == rows)
+        // Another program changes it: what it writes counts.
+        switch value {
+        case .json: try await redis.run("SET", "n:1", #"{"status":"open"}"#)
+        case .hash: try await redis.run("HSET", "n:1", "status", "open")
+        case .text: try await redis.run("SET", "n:1", "open")
+        }
+        let key = RowKey(dataset: "notes", values: [.text("1")])
+        #expect(try await store.row(key)?.row.values[1] == .text("open"))
+    }
+
+    @Test func aPartOfAKeyDoesNotFixIt() async throws {
+        let redis = try await Redis()
+        let bars = Schema(
+            dataset: "bars", kind: .fact,
+            key: [Field("symbol", .text), Field("frame", .text), Field("time", .integer)],
+            fields: [Field("close", .decimal)])
+        let store = try redis.store([
+            try RedisLayout(bars, key: "bars:{symbol}:{frame}", field: "{time}")
+        ])
+        var rows: [StampedRow] = []
+        for symbol in ["A", "B"] {
+            for frame in ["1m", "1d"] {
+                for time in Int64(0)..<3 {
+                    let values: [Value] = [
+                        .text(symbol), .text(frame), .integer(time), .decimal(ExactDecimal(1)),
+                    ]
+                    rows.append(
+                        StampedRow(row: Row(dataset: "bars", values: values), sequence: Rows.at(1)))
+                }
+            }
+        }
+        try await store.fill(rows)
+        func count(_ matching: [(field: String, anyOf: [Value])]) async throws -> Int {
+            var query = RowQuery(dataset: "bars")
+            query.matching = matching
+            let count = try await store.count(query)
+            #expect(try await store.rows(query).count == count)
+            return count
+        }
+        #expect(try await count([]) == 12)
+        #expect(try await count([("symbol", [.text("A")])]) == 6)
+        #expect(try await count([("symbol", [.text("A")]), ("frame", [.text("1d")])]) == 3)
+        #expect(try await count([("symbol", [.text("A")]), ("frame", [.null])]) == 0)
+        #expect(try await count([("frame", [.text("1m"), .integer(1)])]) == 6)
+        #expect(try await count([("time", [.integer(0)]), ("symbol", [.text("C")])]) == 0)
+    }
+
     @Test func aHugeKeyIsReadInParts() async throws {
         let redis = try await Redis()
         let store = try redis.store(try layouts())

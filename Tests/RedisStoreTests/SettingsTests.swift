@@ -97,6 +97,11 @@ import Testing
                 { try RedisLayout(quotes, key: "q:{symbol}", value: .hash, fields: [:]) }
             ),
             (
+                "is no key field",
+                { try RedisLayout(Rows.orders, key: "o:{order_id}", field: "{account_id}") }
+            ),
+            ("no colon", { try RedisLayouts.standard(for: positions.renamed("a:b")) }),
+            (
                 "key fields only",
                 {
                     try RedisLayout(

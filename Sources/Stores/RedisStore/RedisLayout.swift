@@ -68,6 +68,13 @@ public struct RedisLayout: Sendable {
         for field in schema.keyFields where !named.contains(field.name) {
             throw problem("the key field '\(field.name)' is neither in key nor in field")
         }
+        guard !schema.dataset.contains(":") else {
+            throw problem("a dataset in Redis has no colon in its name")
+        }
+        for name in fieldTemplate?.fields ?? []
+        where (schema.index(of: name) ?? 0) >= schema.keyCount {
+            throw problem("'\(name)' in field is no key field: put it into key, or leave it out")
+        }
         for own in ["opsd:v:", "opsd:k:"] where key.hasPrefix(own) {
             throw problem("keys that begin with \(own) are opsd's own")
         }

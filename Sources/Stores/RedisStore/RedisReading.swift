@@ -54,7 +54,7 @@ extension RedisConnection {
         case .everything:
             // All names first: a batch of rows that are keys each must not be seen half.
             var keys: [[UInt8]] = []
-            try scan(coding.pattern()) { found throws(StoreError) in
+            try scan(coding.pattern) { found throws(StoreError) in
                 keys += found.filter { coding.values(coding.key, in: $0) != nil }
             }
             try each(coding, keys: keys, consume)
@@ -111,7 +111,7 @@ extension RedisConnection {
         switch reach {
         case .everything:
             var count = 0
-            try scan(coding.pattern()) { keys throws(StoreError) in
+            try scan(coding.pattern) { keys throws(StoreError) in
                 let own = keys.filter { coding.values(coding.key, in: $0) != nil }
                 count += try lengths(own).reduce(0, +)
             }

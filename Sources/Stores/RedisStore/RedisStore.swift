@@ -127,7 +127,7 @@ public final class RedisStore: RowStore {
         _ = try query.page(of: [], in: schema, store: name)
         let reach = coding.reach(of: query)
         return try await perform(on: pool) { connection throws(StoreError) in
-            if coding.findsAllWithinReach(query), !coding.isOneRowAKey {
+            if coding.findsAll(query, within: reach), !coding.isOneRowAKey {
                 return try connection.count(coding, reach)
             }
             var count = 0

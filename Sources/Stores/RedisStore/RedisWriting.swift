@@ -113,7 +113,7 @@ extension RedisConnection {
             let named = keys.map { Array($0.dropFirst(coding.stampPrefix.count)) }
             try unlink(keys + named.filter { !$0.isEmpty })
         }
-        try scan(coding.pattern()) { keys throws(StoreError) in
+        try scan(coding.pattern) { keys throws(StoreError) in
             try unlink(keys.filter { coding.values(coding.key, in: $0) != nil })
         }
         try unlink([coding.indexKey])

@@ -76,9 +76,8 @@ struct RowCoding: Sendable {
     func stampKey(_ dataKey: [UInt8]) -> [UInt8] { stampPrefix + dataKey }
 
     /// SCAN's pattern of the keys.
-    func pattern(prefix: String = "") -> String {
-        // A template's own braces are never part of a key that it writes.
-        var pattern = Self.globLiteral(prefix)
+    var pattern: String {
+        var pattern = ""
         var rest = key.description[...]
         while let open = rest.firstIndex(of: "{") {
             pattern += Self.globLiteral(rest[..<open]) + "*"
