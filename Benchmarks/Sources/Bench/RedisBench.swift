@@ -51,7 +51,8 @@ enum RedisBench {
             server.standardOutput = FileHandle.nullDevice
             try server.run()
             defer {
-                server.terminate()
+                // Not SIGTERM: a thread of the pool may have handed its blocked signals down.
+                kill(server.processIdentifier, SIGKILL)
                 server.waitUntilExit()
             }
             let store = try RedisStore(

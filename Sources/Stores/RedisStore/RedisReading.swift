@@ -150,7 +150,8 @@ extension RedisConnection {
             guard let content else { continue }
             rows.append(
                 try coding.row(
-                    content, key: key, field: nil, stamp: stamp?.bytes, store: store))
+                    content, key: key, tells: coding.values(coding.key, in: key), field: nil,
+                    stamp: stamp?.bytes, store: store))
         }
         return rows
     }
@@ -197,12 +198,13 @@ extension RedisConnection {
         var rows: [StampedRow] = []
         for key in keys {
             let (data, stamps) = (replies.popFirst()?.pairs ?? [], replies.popFirst()?.pairs ?? [])
+            let keyValues = coding.values(coding.key, in: key)
             let stampOf = Dictionary(stamps.map { ($0, $1) }) { first, _ in first }
             for (field, payload) in data {
                 rows.append(
                     try coding.row(
-                        .payload(payload), key: key, field: field, stamp: stampOf[field],
-                        store: store))
+                        .payload(payload), key: key, tells: keyValues, field: field,
+                        stamp: stampOf[field], store: store))
             }
         }
         return rows
@@ -234,11 +236,13 @@ extension RedisConnection {
         _ stamps: [RedisReply]
     ) throws(StoreError) -> [StampedRow] {
         var rows: [StampedRow] = []
+        let keyValues = coding.values(coding.key, in: key)
         for (field, (payload, stamp)) in zip(fields, zip(data, stamps)) {
             guard let payload = payload.bytes else { continue }
             rows.append(
                 try coding.row(
-                    .payload(payload), key: key, field: field, stamp: stamp.bytes, store: store))
+                    .payload(payload), key: key, tells: keyValues, field: field,
+                    stamp: stamp.bytes, store: store))
         }
         return rows
     }

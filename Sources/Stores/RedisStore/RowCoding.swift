@@ -2,7 +2,9 @@ internal import ExactJSON
 internal import Ledger
 
 /// Turns the rows of one dataset into keys, fields and texts, and back.
-struct RowCoding: Sendable {
+///
+/// A class, since it is looked up for every row and has much to copy.
+final class RowCoding: Sendable {
     struct Shown: Sendable {
         /// In the row.
         let index: Int
@@ -27,6 +29,8 @@ struct RowCoding: Sendable {
     let needsIndex: Bool
     /// How a row's key is written in that index.
     let indexField: KeyTemplate?
+    /// The place of the one text that is the whole field, as `{symbol}`.
+    let soleText: Int?
     /// The places of the key template's fields in a row.
     let keyIndexes: [Int]
     let stampPrefix: [UInt8]
@@ -62,6 +66,9 @@ struct RowCoding: Sendable {
         needsIndex = !inKey.isSubset(of: Set(schema.keyFields.map(\.name)))
         let whole = schema.keyFields.map { "{\($0.name)}" }.joined(separator: ":")
         indexField = try? KeyTemplate(whole, reserved: ":")
+        soleText = field.flatMap { template in
+            schema.fields.firstIndex { "{\($0.name)}" == template.description && $0.type == .text }
+        }
         keyIndexes = key.fields.compactMap(schema.index(of:))
         stampPrefix = Array("opsd:v:\(schema.dataset):".utf8)
         indexKey = Array("opsd:k:\(schema.dataset)".utf8)
@@ -98,7 +105,26 @@ struct RowCoding: Sendable {
     func dataKey(_ values: [Value]) -> [UInt8] { rendered(key, values) }
 
     func dataField(_ values: [Value]) -> [UInt8] {
-        field.map { rendered($0, values) } ?? Self.onlyField
+        if let soleText, case .text(let text) = values[soleText] {
+            let bytes = Array(text.utf8)
+            if Self.isWrittenAsItIs(bytes) { return bytes }
+        }
+        return field.map { rendered($0, values) } ?? Self.onlyField
+    }
+
+    /// Whether a template alone in its field writes these bytes unchanged.
+    private static func isWrittenAsItIs(_ bytes: [UInt8]) -> Bool {
+        !bytes.isEmpty
+            && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "%") }
+    }
+
+    /// The values that a field tells; nil for what this layout never writes.
+    func fieldValues(_ bytes: [UInt8]) -> [(index: Int, value: Value)]? {
+        guard let field else { return [] }
+        if let soleText, Self.isWrittenAsItIs(bytes) {
+            return String(validating: bytes, as: UTF8.self).map { [(soleText, .text($0))] }
+        }
+        return values(field, in: bytes)
     }
 
     /// The row's key in the index. Values that are only a key will do.
@@ -143,10 +169,9 @@ struct RowCoding: Sendable {
                 let count = row.values.count
                 return "a row has \(count) values where \(schema.fields.count) are declared"
             }
-            for name in self.key.fields {
-                guard let index = schema.index(of: name) else { continue }
+            for index in keyIndexes {
                 if let problem = Self.problem(inKey: row.values[index]) {
-                    return "\(name) \(problem)"
+                    return "\(schema.fields[index].name) \(problem)"
                 }
             }
         }

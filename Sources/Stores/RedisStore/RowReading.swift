@@ -12,28 +12,24 @@ extension RowCoding {
     /// Puts a row together again. One without a stamp, which no entry has put there, has the sequence
     /// `none`, and null where nothing tells its value.
     func row(
-        _ content: RowContent, key: [UInt8], field: [UInt8]?, stamp bytes: [UInt8]?, store: String
+        _ content: RowContent, key: [UInt8], tells keyValues: [(index: Int, value: Value)]?,
+        field: [UInt8]?, stamp bytes: [UInt8]?, store: String
     ) throws(StoreError) -> StampedRow {
-        let place =
-            field.map { "the field \(RedisProblem.shown($0)) of " }.map { $0 + "the key " }
-            ?? "the key "
         func damaged(_ problem: String) -> StoreError {
-            .damaged(store: store, problem: "\(place)\(RedisProblem.shown(key)): \(problem)")
+            let place = field.map { "the field \(RedisProblem.shown($0)) of " } ?? ""
+            return .damaged(
+                store: store, problem: "\(place)the key \(RedisProblem.shown(key)): \(problem)")
         }
         guard let stamp = stamp(bytes) else {
             throw damaged("its stamp at \(RedisProblem.shown(stampKey(key))) is none of opsd's")
         }
         var values = [Value](repeating: .null, count: schema.fields.count)
-        guard let found = self.values(self.key, in: key) else {
-            throw damaged("the key is not one that the layout writes")
+        guard let keyValues else { throw damaged("the key is not one that the layout writes") }
+        for (index, value) in keyValues { values[index] = value }
+        guard let found = fieldValues(field ?? []) else {
+            throw damaged("the field is not one that the layout writes")
         }
         for (index, value) in found { values[index] = value }
-        if let template = self.field {
-            guard let field, let found = self.values(template, in: field) else {
-                throw damaged("the field is not one that the layout writes")
-            }
-            for (index, value) in found { values[index] = value }
-        }
         do throws(Damage) {
             switch content {
             case .payload(let payload): try take(payload, into: &values, besides: stamp)
