@@ -39,7 +39,7 @@ let package = Package(
             name: "OpsdRooms",
             targets: [
                 "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "PostgresStore",
-                "CurlClient",
+                "RedisStore", "CurlClient",
             ]),
     ],
     dependencies: [
@@ -95,6 +95,9 @@ let package = Package(
             path: "Sources/Stores/PostgresStore", resources: [.embedInCode("Migrations")],
             swiftSettings: house),
         .target(
+            name: "RedisStore", dependencies: ["Ledger", "Connections", "ExactJSON", "CHiredis"],
+            path: "Sources/Stores/RedisStore", swiftSettings: house),
+        .target(
             name: "AlpacaBroker",
             dependencies: ["Ledger", "Trading", "CurlClient", "ExactJSON", logging],
             path: "Sources/Brokers/AlpacaBroker", swiftSettings: house),
@@ -123,6 +126,9 @@ let package = Package(
         .systemLibrary(
             name: "CPostgres", path: "Sources/CLibraries/CPostgres", pkgConfig: "libpq",
             providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CHiredis", path: "Sources/CLibraries/CHiredis",
+            providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CProcess", path: "Sources/CLibraries/CProcess"),
         .systemLibrary(name: "CFiles", path: "Sources/CLibraries/CFiles"),
 
@@ -157,6 +163,10 @@ let package = Package(
         .testTarget(
             name: "PostgresStoreTests",
             dependencies: ["PostgresStore", "Connections", "Ledger", "Trading", "TestSupport"],
+            swiftSettings: house),
+        .testTarget(
+            name: "RedisStoreTests",
+            dependencies: ["RedisStore", "Connections", "Ledger", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],

@@ -28,6 +28,8 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("postgres.insert", PostgresBench.insert),
     ("postgres.upsert", PostgresBench.upsert),
     ("postgres.deals", PostgresBench.deals),
+    ("redis.rows", RedisBench.rows),
+    ("redis.read", RedisBench.read),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

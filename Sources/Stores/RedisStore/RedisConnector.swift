@@ -1,0 +1,101 @@
+internal import Ledger
+
+/// Opens connections that are ready for use: at the master, with the user's rights, in the database.
+struct RedisConnector: Sendable {
+    let store: String
+    let url: RedisURL
+    let timeout: Duration
+
+    func open() async throws(StoreError) -> RedisConnection {
+        let connection = RedisConnection(store: store)
+        do throws(StoreError) {
+            try await connection.perform { connection throws(StoreError) in
+                try open(connection)
+            }
+        } catch {
+            await connection.close()
+            throw error
+        }
+        return connection
+    }
+
+    private func open(_ connection: isolated RedisConnection) throws(StoreError) {
+        switch url.place {
+        case .address(let address):
+            try connection.connect(to: address, timeout: timeout)
+            try enter(connection)
+        case .socket(let path):
+            try connection.connect(toSocket: path, timeout: timeout)
+            try enter(connection)
+        case .sentinels(let sentinels, let master):
+            try open(connection, through: sentinels, master: master)
+        }
+    }
+
+    private func enter(_ connection: isolated RedisConnection) throws(StoreError) {
+        if let password = url.password {
+            if let user = url.user {
+                _ = try connection.command("AUTH", user, password.reveal())
+            } else {
+                _ = try connection.command("AUTH", password.reveal())
+            }
+        }
+        // Always, since it also shows whether the server wants a password or is loading.
+        _ = try connection.command("SELECT", String(url.database))
+    }
+
+    // MARK: - Sentinel
+
+    /// Asks one Sentinel after the other, until one names a server that says itself that it is the
+    /// master: after a failover an old Sentinel may still name the old one.
+    private func open(
+        _ connection: isolated RedisConnection, through sentinels: [RedisURL.Address],
+        master: String
+    ) throws(StoreError) {
+        var problems: [String] = []
+        var areStrangers = true
+        for sentinel in sentinels {
+            do throws(StoreError) {
+                guard let address = try ask(connection, sentinel, master) else {
+                    problems.append("\(sentinel) knows no master '\(master)'")
+                    continue
+                }
+                areStrangers = false
+                try connection.connect(to: address, timeout: timeout)
+                try enter(connection)
+                let role = try connection.command("ROLE").elements?.first?.text
+                if role == "master" { return }
+                problems.append("\(sentinel) names \(address), which is a \(role ?? "stranger")")
+            } catch .refused(let store, let problem) {
+                throw .refused(store: store, problem: problem)
+            } catch {
+                areStrangers = false
+                problems.append("\(sentinel): \(error)")
+            }
+        }
+        connection.disconnect()
+        let list = problems.joined(separator: "; ")
+        if areStrangers {
+            throw .refused(store: store, problem: "\(list): correct the name in the store's url")
+        }
+        throw .unavailable(store: store, problem: list)
+    }
+
+    private func ask(
+        _ connection: isolated RedisConnection, _ sentinel: RedisURL.Address, _ master: String
+    ) throws(StoreError) -> RedisURL.Address? {
+        // A Sentinel that is gone must not use up what the master may need.
+        try connection.connect(to: sentinel, timeout: min(timeout, .seconds(1)))
+        let question = RedisCommands("SENTINEL", "get-master-addr-by-name", master)
+        var answer = try connection.send(question).first ?? .null
+        if case .error(let text) = answer, text.hasPrefix("NOAUTH"), let password = url.password {
+            _ = try connection.command("AUTH", password.reveal())
+            answer = try connection.send(question).first ?? .null
+        }
+        if case .error(let text) = answer { throw RedisProblem.error(text, store: store) }
+        guard let words = answer.elements, words.count == 2, let host = words[0].text,
+            let port = words[1].text.flatMap({ Int($0) })
+        else { return nil }
+        return RedisURL.Address(host: host, port: port)
+    }
+}

@@ -1,0 +1,53 @@
+public import Ledger
+
+/// The layouts under which the documents' programs look for their data, and one for everything else.
+public enum RedisLayouts {
+    /// - Parameter quoteTimeToLive: of quotes that are a cache.
+    public static func standard(
+        for schema: Schema, quoteTimeToLive: Duration = .seconds(30)
+    ) throws(RedisLayoutError) -> RedisLayout {
+        func has(_ names: String...) -> Bool { names.allSatisfy { schema.index(of: $0) != nil } }
+        switch schema.dataset {
+        case "positions" where has("account_id", "symbol"):
+            return try RedisLayout(
+                schema, key: "acc:positions:{account_id}", field: "{symbol}",
+                fields: shown(
+                    ["qty", "market_value", "unrealized_pl", "side", "updated_at"], of: schema))
+        case "balances" where has("account_id"):
+            return try RedisLayout(
+                schema, key: "acc:balance:{account_id}", value: .hash,
+                fields: shown(
+                    ["cash", "buying_power", "portfolio_value", "updated_at"], of: schema))
+        case "orders" where has("account_id", "order_id"):
+            return try RedisLayout(
+                schema, key: "acc:orders:{account_id}", field: "{order_id}")
+        case "quotes" where has("symbol"):
+            return try RedisLayout(
+                schema, key: "market:quote:stock:{symbol}", value: .hash,
+                fields: shown(
+                    ["bid_price", "ask_price", "last_price", "volume", "timestamp"], of: schema),
+                timeToLive: schema.kind == .cache ? quoteTimeToLive : nil)
+        default: return try plain(schema)
+        }
+    }
+
+    /// A hash for each account, or for each value of the key's first field; a string where that is the
+    /// whole key.
+    private static func plain(_ schema: Schema) throws(RedisLayoutError) -> RedisLayout {
+        let keys = schema.keyFields.map(\.name)
+        let account = schema.accountField.map { schema.fields[$0].name }
+        let first = keys.first { $0 == account } ?? keys.first ?? ""
+        let rest = keys.filter { $0 != first }
+        return try RedisLayout(
+            schema, key: "opsd:\(schema.dataset):{\(first)}",
+            field: rest.isEmpty ? nil : rest.map { "{\($0)}" }.joined(separator: ":"))
+    }
+
+    /// Those of the documents' fields that the dataset has outside its key; nil (all) when it has none.
+    private static func shown(_ names: [String], of schema: Schema) -> [String: String]? {
+        let present = names.filter { name in
+            schema.index(of: name).map { $0 >= schema.keyCount } ?? false
+        }
+        return present.isEmpty ? nil : Dictionary(uniqueKeysWithValues: present.map { ($0, $0) })
+    }
+}

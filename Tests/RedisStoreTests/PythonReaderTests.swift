@@ -1,0 +1,150 @@
+import Foundation
+import Ledger
+import TestSupport
+import Testing
+
+@testable import RedisStore
+
+/// The documents' own programs read what opsd writes.
+@Suite struct PythonReaderTests {
+    static let isCI = ProcessInfo.processInfo.environment["CI"] != nil
+    static let hasRedisModule =
+        (try? run("import redis", []))?.code == 0
+
+    /// The documents' readers, word for word.
+    private static let readers = """
+        import asyncio, json, sys
+        import redis.asyncio as redis
+
+        class RedisDataStructures:
+            def __init__(self, redis_client):
+                self.redis = redis_client
+
+            async def get_account_balance(self, account_id):
+                key = f"acc:balance:{account_id}"
+                data = await self.redis.hgetall(key)
+                if not data:
+                    return None
+
+                return {
+                    "cash": float(data["cash"]),
+                    "buying_power": float(data["buying_power"]),
+                    "portfolio_value": float(data["portfolio_value"]),
+                    "updated_at": data["updated_at"]
+                }
+
+            async def get_positions(self, account_id):
+                key = f"acc:positions:{account_id}"
+                data = await self.redis.hgetall(key)
+
+                positions = []
+                for symbol, pos_json in data.items():
+                    pos_data = json.loads(pos_json)
+                    pos_data["symbol"] = symbol
+                    positions.append(pos_data)
+
+                return positions
+
+            async def get_stock_quote(self, symbol):
+                key = f"market:quote:stock:{symbol}"
+                data = await self.redis.hgetall(key)
+                if not data:
+                    return None
+
+                return {
+                    "symbol": symbol,
+                    "bid_price": float(data["bid_price"]) if data["bid_price"] != "None" else None,
+                    "ask_price": float(data["ask_price"]) if data["ask_price"] != "None" else None,
+                    "last_price": float(data["last_price"]) if data["last_price"] != "None" else None,
+                    "volume": int(data.get("volume", 0)),
+                    "timestamp": data["timestamp"]
+                }
+
+        async def main():
+            client = redis.Redis(unix_socket_path=sys.argv[1], decode_responses=True)
+            data = RedisDataStructures(client)
+            positions = await data.get_positions("A")
+            print(json.dumps({
+                "positions": sorted(positions, key=lambda p: p["symbol"]),
+                "balance": await data.get_account_balance("A"),
+                "quote": await data.get_stock_quote("AAPL"),
+                "fields": sorted(await client.hkeys("acc:balance:A")),
+                "types": [await client.type(k) for k in
+                          ("acc:positions:A", "acc:balance:A", "market:quote:stock:AAPL")],
+                "ttl": [await client.ttl(k) for k in ("acc:positions:A", "acc:balance:A")],
+                "quote_ttl": 0 < await client.ttl("market:quote:stock:AAPL") <= 30,
+            }, sort_keys=True))
+            await client.connection_pool.disconnect()
+
+        asyncio.run(main())
+        """
+
+    private static func run(
+        _ script: String, _ arguments: [String]
+    ) throws -> (code: Int32, output: String) {
+        let folder = try TemporaryDirectory("python")
+        _ = FileManager.default.createFile(atPath: folder.path("out"), contents: nil)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["python3", "-c", script] + arguments
+        let output = try #require(FileHandle(forWritingAtPath: folder.path("out")))
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        process.waitUntilExit()
+        return (
+            process.terminationStatus,
+            try String(contentsOfFile: folder.path("out"), encoding: .utf8)
+        )
+    }
+
+    @Test(
+        .enabled(if: RedisServer.isWanted, "redis-server is not installed"),
+        .enabled(if: hasRedisModule || isCI, "python3 has no module redis"))
+    func theDocumentsReadersFindTheirFieldsAndNoOthers() async throws {
+        let redis = try await Redis()
+        let time = Field("updated_at", .timestamp)
+        let balances = Schema(
+            dataset: "balances", kind: .derived, key: [Field("account_id", .text)],
+            fields: [
+                Field("cash", .decimal), Field("frozen", .decimal), Field("buying_power", .decimal),
+                Field("portfolio_value", .decimal), time,
+            ], accountField: "account_id")
+        let store = try redis.store(
+            try [Rows.positions, Rows.quotes, balances].map { try RedisLayouts.standard(for: $0) })
+        let now = Value.timestamp(Timestamp(microseconds: 1_700_000_000_250_000))
+        func number(_ text: String) throws -> Value { .decimal(try #require(ExactDecimal(text))) }
+        let balance = Row(
+            dataset: "balances",
+            values: [
+                .text("A"), try number("1000.5"), try number("3"), try number("997.5"),
+                try number("2000"), now,
+            ])
+        let quote = Row(
+            dataset: "quotes",
+            values: [.text("AAPL"), try number("200.1"), .null, .null, .integer(9), now])
+        try await store.fill(
+            [
+                balance, quote, Rows.position("A", "AAPL", 5), Rows.position("A", "BRK.B", 7),
+                Rows.position("B", "MSFT", 1),
+            ].map { StampedRow(row: $0, sequence: Rows.at(1)) })
+        let (code, output) = try Self.run(Self.readers, [redis.server.socketPath])
+        #expect(code == 0, "\(output)")
+        let when = "2023-11-14T22:13:20.25Z"
+        let wanted = """
+            {"balance": {"buying_power": 997.5, "cash": 1000.5, "portfolio_value": 2000.0, \
+            "updated_at": "\(when)"}, \
+            "fields": ["buying_power", "cash", "portfolio_value", "updated_at"], \
+            "positions": [{"qty": "5", "symbol": "AAPL", "updated_at": "2023-11-14T22:13:20Z"}, \
+            {"qty": "7", "symbol": "BRK.B", "updated_at": "2023-11-14T22:13:20Z"}], \
+            "quote": {"ask_price": null, "bid_price": 200.1, "last_price": null, "symbol": "AAPL", \
+            "timestamp": "\(when)", "volume": 9}, \
+            "quote_ttl": true, "ttl": [-1, -1], "types": ["hash", "hash", "hash"]}
+
+            """
+        #expect(output == wanted)
+        // Nothing was lost for being hidden.
+        #expect(
+            try await store.row(RowKey(dataset: "balances", values: [.text("A")]))?.row == balance)
+    }
+}
