@@ -34,15 +34,16 @@ extension ConfigurationRefusalTests {
             "opsd.yaml:2:140: item 1 of fields is a list, not text; write text"),
         held(
             "old: files, layout: {files: {path: \"/srv/{account_id}.json\"}}",
-            "opsd.yaml:2:137: path: '/srv/{account_id}.json' is no path within the store's folder; write one such as {account_id}/held.json"
+            "opsd.yaml:2:137: path: '/srv/{account_id}.json' is no plain path within the store's folder; write one such as {account_id}/held.json, no part of it beginning with a dot"
         ),
         held(
             "old: files, layout: {files: {path: \"../{account_id}.json\"}}",
-            "opsd.yaml:2:137: path: '../{account_id}.json' is no path within the store's folder; write one such as {account_id}/held.json"
+            "opsd.yaml:2:137: path: '../{account_id}.json' is no plain path within the store's folder; write one such as {account_id}/held.json, no part of it beginning with a dot"
         ),
         held(
             "old: files, layout: {files: {path: \".opsd/{account_id}.json\"}}",
-            "opsd.yaml:2:137: path: .opsd is opsd's own folder; name another"),
+            "opsd.yaml:2:137: path: '.opsd/{account_id}.json' is no plain path within the store's folder; write one such as {account_id}/held.json, no part of it beginning with a dot"
+        ),
         held(
             "old: files, layout: {files: {path: \"{account_id/held.json\"}}",
             "opsd.yaml:2:137: path: '{account_id/held.json': a { without its }; write each field as {name}, with text between two of them"
@@ -60,6 +61,17 @@ extension ConfigurationRefusalTests {
         held(
             "old: files, layout: {files: {fields: [dayz]}}",
             "opsd.yaml:2:140: fields: held has no field 'dayz'; write days"),
+        held(
+            "old: files, layout: {files: {fields: [days, symbol]}}",
+            "opsd.yaml:2:146: fields: symbol tells the rows apart and is there already; remove it"),
+        held(
+            "old: files, layout: {files: {path: \"{account_id}/{symbol}.csv\", format: csv}}",
+            "opsd.yaml:2:174: format: a csv file has many rows, and each of held would have a file of its own; write json, or a path without {symbol}"
+        ),
+        dataset(
+            "balances: {old: files, layout: {files: {format: csv}}}",
+            "opsd.yaml:2:60: format: a csv file has many rows, and each of balances would have a file of its own; write json, or a path without {account_id}"
+        ),
         held(
             "old: hot, layout: {hot: {field: \"{symbol}\"}}",
             "opsd.yaml:2:126: the layout of hot lacks key; add 'key: \"held:{account_id}\"'"),
@@ -114,7 +126,7 @@ extension ConfigurationRefusalTests {
         ),
         held(
             "old: hot, layout: {hot: {key: \"held:{account_id}\", field: \"{symbol}\", fields: [symbol]}}",
-            "opsd.yaml:2:181: fields: symbol is in key or field already; remove it"),
+            "opsd.yaml:2:181: fields: symbol tells the rows apart and is there already; remove it"),
         held(
             "old: hot, layout: {hot: {key: \"held:{account_id}\", field: \"{symbol}\", fields: {days: note_2, note: note_2}}}",
             "opsd.yaml:2:195: fields: days and note have one name there; give one of them another"),
@@ -164,19 +176,35 @@ extension ConfigurationRefusalTests {
             "old: record, layout: {record: {columns: {dyas: held}}}",
             "opsd.yaml:2:143: columns: held has no field 'dyas'; write days"),
         held(
-            "old: record, layout: {record: {columns: {days: Symbol}}}",
+            "old: record, layout: {record: {columns: {days: symbol}}}",
             "opsd.yaml:2:143: columns: symbol and days have one name there; give one of them another"
+        ),
+        held(
+            "old: local, layout: {local: {columns: {days: Symbol}}}",
+            "opsd.yaml:2:141: columns: symbol and days have one name there; give one of them another"
         ),
         held(
             "old: record, layout: {record: {columns: {days: opsd_sequence}}}",
             "opsd.yaml:2:143: columns: names that begin with opsd_ are opsd's own; write another"),
         dataset(
-            "positions: {old: record}, deals: {old: record, layout: {record: {table: Positions}}}",
-            "opsd.yaml:2:84: in store record, deals would lie where positions does (line 2); give one of them another table"
+            "positions: {old: record}, deals: {old: record, layout: {record: {table: positions}}}",
+            "opsd.yaml:2:84: in store record, deals could lie where positions does (line 2); give one of them another table"
+        ),
+        dataset(
+            "positions: {old: local}, deals: {old: local, layout: {local: {table: Positions}}}",
+            "opsd.yaml:2:81: in store local, deals could lie where positions does (line 2); give one of them another table"
+        ),
+        dataset(
+            "positions: {old: files, layout: {files: {path: \"{account_id}/p.json\"}}}, deals: {old: files, layout: {files: {path: \"{account_id}/{deal_id}.json\"}}}",
+            "opsd.yaml:2:128: in store files, deals could lie where positions does (line 2); give one of them another path"
+        ),
+        dataset(
+            "positions: {old: hot, layout: {hot: {key: \"a:{account_id}:{symbol}\"}}}, orders: {old: hot, layout: {hot: {key: \"a:orders:{order_id}\"}}}",
+            "opsd.yaml:2:123: in store hot, orders could lie where positions does (line 2); give one of them another key"
         ),
         dataset(
             "positions: {old: hot, layout: {hot: {key: \"a:{account_id}\", field: \"{symbol}\"}}}, orders: {old: hot, layout: {hot: {key: \"a:{order_id}\"}}}",
-            "opsd.yaml:2:133: in store hot, orders would lie where positions does (line 2); give one of them another key"
+            "opsd.yaml:2:133: in store hot, orders could lie where positions does (line 2); give one of them another key"
         ),
     ]
 }

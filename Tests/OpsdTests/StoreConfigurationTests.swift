@@ -172,6 +172,19 @@ import TradingHTTP
         #expect(folder.refusal(text) == "taken")
     }
 
+    /// What could never name one file does not clash.
+    @Test func pathsThatDifferInTheirPlainPartsAreTaken() {
+        let text = """
+            stores: {files: {kind: files, path: data/f}}
+            datasets:
+              positions: {old: files, layout: {files: {path: "{account_id}/positions.json"}}}
+              deals: {old: files, layout: {files: {path: "{account_id}/d-{deal_id}.json"}}}
+              cash_flows: {old: files, layout: {files: {path: "{account_id}/c-{flow_id}.json"}}}
+              balances: {old: files, layout: {files: {path: "{account_id}.json"}}}
+            """
+        #expect(folder.refusal(text) == "taken")
+    }
+
     // MARK: What is shown
 
     @Test(arguments: [

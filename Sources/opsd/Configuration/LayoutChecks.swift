@@ -102,19 +102,33 @@ struct LayoutChecks {
         let path = template(parts.path, settings.path, reserved: "/")
         if let value = parts.path, let text = settings.path { checkInside(text, value) }
         checkTwice(path?.fields ?? [], parts.path, "path")
-        guard let schema else { return }
-        checkShown(fields, among: schema.fields.map(\.name), schema)
+        guard let schema, path != nil || parts.path == nil else { return }
+        let account = schema.accountField.map { schema.fields[$0].name }
+        // Without a path of its own, a dataset has a file for each account.
+        let inPath = path?.fields ?? [account].compactMap { $0 }
+        checkFormat(parts.format, inPath, schema)
+        let named = Set(inPath + schema.keyFields.map(\.name))
+        checkShown(fields, among: schema.fields.map(\.name).filter { !named.contains($0) }, schema)
     }
 
-    /// A file is within the store's folder, and not where the stamps are.
+    /// A line of a CSV file begins with what tells it from the others.
+    private func checkFormat(_ value: YAMLValue?, _ inPath: [String], _ schema: Schema) {
+        guard settings.format == FileFormat.csv.rawValue,
+            schema.keyFields.allSatisfy({ inPath.contains($0.name) })
+        else { return }
+        value?.refuse(
+            "format: a csv file has many rows, and each of \(dataset) would have a file of its own",
+            "write json, or a path without {\(schema.keyFields.last?.name ?? "symbol")}")
+    }
+
+    /// A file is within the store's folder, and in none that is hidden: there the stamps are.
     private func checkInside(_ text: String, _ value: YAMLValue) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        if parts.contains(where: { ["", ".", ".."].contains($0) }) {
+        if parts.contains(where: { $0.isEmpty || $0.hasPrefix(".") }) {
             value.refuse(
-                "path: '\(value.shown)' is no path within the store's folder",
-                "write one such as {account_id}/\(dataset).json")
-        } else if parts.contains(".opsd") {
-            value.refuse("path: .opsd is opsd's own folder", "name another")
+                "path: '\(value.shown)' is no plain path within the store's folder",
+                "write one such as {account_id}/\(dataset).json, no part of it beginning with a dot"
+            )
         }
     }
 
@@ -138,10 +152,12 @@ struct LayoutChecks {
         guard let schema else { return }
         let names = schema.fields.map(\.name)
         checkExist(columns, among: names, noun: "columns")
-        // SQL takes letters of both cases for the same where names are not quoted.
         var seen: [String: String] = [:]
         for name in names where settings.columns[name] == nil { seen[name] = name }
-        checkUnique(columns, noun: "columns", seen: seen) { $0.lowercased() }
+        // SQLite takes capitals and small letters for the same.
+        checkUnique(columns, noun: "columns", seen: seen) {
+            kind == .sqlite ? $0.lowercased() : $0
+        }
     }
 
     private func checkName(_ table: String, _ value: YAMLValue, _ kind: StoreKind) {
@@ -218,7 +234,8 @@ struct LayoutChecks {
         for field in fields where !names.contains(field.field) {
             guard schema.index(of: field.field) != nil else { continue }
             findings.error(
-                field.place, "fields: \(field.field) is in key or field already", "remove it")
+                field.place, "fields: \(field.field) tells the rows apart and is there already",
+                "remove it")
         }
         checkExist(fields, among: schema.fields.map(\.name), noun: "fields")
         checkUnique(fields, noun: "fields", seen: [:]) { $0 }

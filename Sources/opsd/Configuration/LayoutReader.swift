@@ -25,6 +25,7 @@ struct LayoutReader {
         let fields: YAMLValue?
         let timeToLive: YAMLValue?
         let path: YAMLValue?
+        let format: YAMLValue?
         let table: YAMLValue?
     }
 
@@ -49,14 +50,14 @@ struct LayoutReader {
                 key: item.optional("key"), field: item.optional("field"),
                 value: item.optional("value"), fields: item.optional("fields"),
                 timeToLive: item.optional("ttl"), path: item.optional("path"),
-                table: item.optional("table"))
+                format: item.optional("format"), table: item.optional("table"))
             let fields = readRenamings(parts.fields)
             let columns = readRenamings(item.optional("columns"), listToo: false)
             let settings = LayoutSettings(
                 key: parts.key?.nonEmptyText(), field: parts.field?.nonEmptyText(),
                 value: parts.value?.nonEmptyText(), fields: Self.byField(fields),
                 timeToLive: parts.timeToLive?.duration(), path: parts.path?.nonEmptyText(),
-                format: item.optional("format")?.choice(FileFormat.self)?.rawValue,
+                format: parts.format?.choice(FileFormat.self)?.rawValue,
                 table: parts.table?.nonEmptyText(), columns: Self.byField(columns))
             guard let kind else { return PlacedLayout(settings: settings) }
             refuseForeign(item, kind)
