@@ -49,6 +49,10 @@ public final class HybridReader: Sendable {
         degraded.withLock { $0.values.sorted { $0.dataset < $1.dataset } }
     }
 
+    public func isRouted(_ dataset: String) -> Bool {
+        !(dualWrite.routes[dataset]?.reads.isEmpty ?? true)
+    }
+
     public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
         try await read(key.dataset) { store throws(StoreError) in try await store.row(key) }
     }

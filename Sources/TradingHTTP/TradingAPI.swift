@@ -8,6 +8,8 @@ public import Trading
 /// of the token's own account.
 public struct TradingAPI: Sendable {
     let core: TradingCore
+    /// For lists: by their routes, where they have one.
+    let lists: OrderHistory
     let quotes: QuoteBoard
     let directory: AccountDirectory
     let limits: RequestLimits
@@ -16,10 +18,12 @@ public struct TradingAPI: Sendable {
     let acceptDuration = Timer(label: "opsd_order_accept_duration_seconds")
 
     public init(
-        core: TradingCore, quotes: QuoteBoard, directory: AccountDirectory,
-        limits: RequestLimits, authority: TokenAuthority, accessLog: AccessLog
+        core: TradingCore, routed: (any RoutedRows)? = nil, quotes: QuoteBoard,
+        directory: AccountDirectory, limits: RequestLimits, authority: TokenAuthority,
+        accessLog: AccessLog
     ) {
         self.core = core
+        lists = routed.map(core.history.reading) ?? core.history
         self.quotes = quotes
         self.directory = directory
         self.limits = limits
@@ -200,7 +204,7 @@ extension TradingAPI {
         }
         let wanted = statuses
         let (total, orders) = try await history { () throws(StoreError) in
-            try await core.history.orders(
+            try await lists.orders(
                 accountID: accountID, statuses: wanted, limit: page.pageSize,
                 offset: page.offset)
         }
@@ -246,7 +250,9 @@ extension TradingAPI {
         try require("read", principal)
         let accountID = try account(request.query.text("account_id"), principal)
         let page = try Page(request)
-        let held = core.engine.published.positions(accountID).filter { !$0.quantity.isZero }
+        let held = try await history { () throws(StoreError) in
+            try await lists.positions(accountID)
+        }
         return page.response(
             total: held.count, Array(held.dropFirst(page.offset).prefix(page.pageSize))
         ) { $0.position($1) }
@@ -261,7 +267,7 @@ extension TradingAPI {
         let from = try query.instant("start_date")
         let before = try query.instant("end_date", wholeDay: true)
         let (total, deals) = try await history { () throws(StoreError) in
-            try await core.history.deals(
+            try await lists.deals(
                 accountID: accountID, symbol: query.text("symbol") ?? query.text("code"),
                 from: from, before: before, limit: page.pageSize, offset: page.offset)
         }

@@ -27,6 +27,7 @@ public struct FileLayout: Sendable, Hashable {
 
     let schema: Schema
     let path: KeyTemplate
+    public var pathText: String { path.description }
     let format: Format
     let content: Content
     /// Names of fields of the path, and where they stand in the row.

@@ -26,7 +26,7 @@ public final class Checkpoint: Sendable {
         var isUrgent: Bool { !waiters.isEmpty || isStopping }
     }
 
-    private let store: any RowStore
+    public let store: any RowStore
     private let content: Mutex<Content>
     private let wake: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation

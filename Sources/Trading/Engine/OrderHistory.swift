@@ -1,11 +1,19 @@
 public import Ledger
 
-/// Answers for orders and deals, live or past: from memory what may not be in the checkpoint yet,
-/// from the checkpoint all else.
+/// Answers for orders, deals and positions, live or past: from memory what may not be in the checkpoint
+/// yet, from the checkpoint all else; lists of a dataset that has a route, from where it leads.
 public struct OrderHistory: Sendable {
     private let published: PublishedState
     private let checkpoint: Checkpoint
     private let store: any RowStore
+    private var routed: (any RoutedRows)?
+
+    /// The same, with lists read by their routes.
+    public func reading(by routed: any RoutedRows) -> OrderHistory {
+        var copy = self
+        copy.routed = routed
+        return copy
+    }
 
     public init(published: PublishedState, checkpoint: Checkpoint, store: any RowStore) {
         self.published = published
@@ -98,14 +106,33 @@ public struct OrderHistory: Sendable {
         return try await page(query, limit: limit, offset: offset)
     }
 
+    /// What an account holds, ordered by symbol; nothing of what it holds no more.
+    public func positions(_ accountID: String) async throws(StoreError) -> [Position] {
+        var positions = published.positions(accountID)
+        if let routed, routed.isRouted(Datasets.positions.dataset) {
+            var query = RowQuery(dataset: Datasets.positions.dataset)
+            query.matching = [("account_id", [.text(accountID)])]
+            query.limit = .max
+            positions = []
+            for row in try await routed.page(query).rows { positions.append(try entity(row)) }
+        }
+        return positions.filter { !$0.quantity.isZero }
+    }
+
     /// A page that shows everything durable at the moment of the call.
     private func page<Item: Entity>(
         _ query: RowQuery, limit: Int, offset: Int
     ) async throws(StoreError) -> (Int, [Item]) {
-        try await checkpoint.reach(published.head)
         var query = query
         query.limit = limit
         query.offset = offset
+        if let routed, routed.isRouted(query.dataset) {
+            let (total, rows) = try await routed.page(query)
+            var items: [Item] = []
+            for stamped in rows { items.append(try entity(stamped)) }
+            return (total, items)
+        }
+        try await checkpoint.reach(published.head)
         return (try await store.count(query), try await entities(query))
     }
 
@@ -119,7 +146,7 @@ public struct OrderHistory: Sendable {
         do {
             return try Item(row: stamped.row)
         } catch {
-            throw .damaged(store: "checkpoint", problem: "\(error)")
+            throw .damaged(store: stamped.row.dataset, problem: "\(error)")
         }
     }
 }

@@ -22,10 +22,17 @@ struct CoreAccess {
     func ask(
         _ method: CurlRequest.Method, _ path: String, _ act: CoreControl.Act? = nil
     ) async throws(CommandFailure) -> ServiceClient.Answer? {
+        try await ask(method, path, encoding: act, timeout: .seconds(10))
+    }
+
+    func ask(
+        _ method: CurlRequest.Method, _ path: String, encoding content: (some Encodable)?,
+        timeout: Duration
+    ) async throws(CommandFailure) -> ServiceClient.Answer? {
         let answer: ServiceClient.Answer?
         do {
-            let body = try act.map { try Array(JSONEncoder().encode($0)) }
-            answer = try await client.ask(method, path, body: body)
+            let body = try content.map { try Array(JSONEncoder().encode($0)) }
+            answer = try await client.ask(method, path, body: body, timeout: timeout)
         } catch {
             throw CommandFailure(.unknown, "the core did not answer: \(error)")
         }

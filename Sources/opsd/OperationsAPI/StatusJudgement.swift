@@ -160,6 +160,7 @@ struct StatusJudgement {
         if let failure = core.checkpoint_failure {
             add("the checkpoint cannot be written: \(failure)", "df -h")
         }
+        findings += core.stores.flatMap(Self.findings)
         if !core.accounts_halted.isEmpty {
             let one = core.accounts_halted.count == 1
             add(
@@ -174,6 +175,33 @@ struct StatusJudgement {
                     core.accounts_not_open, one: "is not synchronised with the broker",
                     many: "are not synchronised with the broker"),
                 "opsd service logs \(report.core_service ?? "core")")
+        }
+        return findings
+    }
+
+    /// A store that is being filled is degraded where it should be read, and otherwise on its way.
+    private static func findings(of store: StatusReport.Store) -> [StatusReport.Finding] {
+        var findings: [StatusReport.Finding] = []
+        switch store.state {
+        case "ahead", "foreign":
+            findings.append(
+                StatusReport.Finding(
+                    what: "store \(store.name) \(store.says)",
+                    command: "opsd rebuild \(store.name)"))
+        case "failing":
+            findings.append(
+                StatusReport.Finding(
+                    what: "store \(store.name) \(store.says)", since: store.behind_since,
+                    command: "opsd check, then look at the store's server or disk"))
+        default: break
+        }
+        if !store.degraded.isEmpty {
+            findings.append(
+                StatusReport.Finding(
+                    what: "\(store.degraded.joined(separator: ", ")) should be read from "
+                        + "\(store.name) and \(store.degraded.count == 1 ? "is" : "are") not",
+                    since: store.degraded_since, command: "opsd status --watch",
+                    explains: []))
         }
         return findings
     }

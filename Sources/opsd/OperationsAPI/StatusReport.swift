@@ -52,8 +52,27 @@ struct StatusReport: Codable, Equatable, Sendable {
         var queue_capacity: Int
         var live_orders: Int
         var orders_unknown: Int
+        var stores: [Store] = []
         var accounts_halted: [String]
         var accounts_not_open: [String]
+    }
+
+    /// A copy of the rows that the core keeps.
+    struct Store: Codable, Equatable, Sendable {
+        var name: String
+        /// `starting`, `following`, `filling`, `failing`, `ahead`, `foreign`.
+        var state: String
+        /// The state in words that follow the store's name.
+        var says: String
+        /// Nil while nobody knows.
+        var applied_sequence: String?
+        var lag_entries: Int?
+        /// The time of the oldest entry that it does not have.
+        var behind_since: String?
+        var datasets: [String]
+        /// Datasets that should be read there and are not.
+        var degraded: [String]
+        var degraded_since: String?
     }
 
     /// One thing that is wrong, or that nobody could tell.

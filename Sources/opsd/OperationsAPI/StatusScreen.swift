@@ -108,7 +108,21 @@ struct StatusScreen {
             "checkpoint  entry \(core.checkpoint_sequence)",
             "orders      \(core.live_orders) live, \(core.orders_unknown) unknown, "
                 + "\(core.queue_depth) of \(core.queue_capacity) waiting",
-        ]
+        ] + storeLines(core.stores)
+    }
+
+    private func storeLines(_ stores: [StatusReport.Store]) -> [String] {
+        if stores.isEmpty { return [] }
+        return [""]
+            + ScreenText.table(
+                [["STORE", "STATE", "ENTRY", "BEHIND", "DATASETS"]]
+                    + stores.map { store in
+                        [
+                            store.name, store.state, store.applied_sequence ?? "?",
+                            store.lag_entries.map { $0 == 0 ? "-" : "\($0) entries" } ?? "?",
+                            store.datasets.joined(separator: " "),
+                        ]
+                    })
     }
 
     // MARK: Times

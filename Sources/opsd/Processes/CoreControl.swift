@@ -8,6 +8,7 @@ import TradingHTTP
 /// What operators' commands ask of a running core, at its control socket.
 struct CoreControl: Sendable {
     let core: TradingCore
+    let copies: StoreCopies
     let directory: AccountDirectory
 
     /// The body of every request that changes something.
@@ -44,6 +45,11 @@ struct CoreControl: Sendable {
         control.post("orders/{id}/{verb}") { request, context in
             try await changeOrder(request, context)
         }
+        let stores = StoreControl(copies: copies)
+        control.get("stores") { _, _ in Envelope.success { stores.show(&$0) } }
+        control.post("stores/{name}/rebuild") { request, context in
+            try await stores.rebuild(request, context)
+        }
     }
 
     private func answer(_ body: () throws(APIError) -> Response) throws -> Response {
@@ -79,6 +85,8 @@ struct CoreControl: Sendable {
             json.member("queue_capacity", core.engine.orders.capacity)
             json.member("live_orders", published.liveOrders().count)
             json.member("orders_unknown", published.unknownOrders)
+            json.name("stores")
+            StoreControl(copies: copies).show(&json)
             json.name("accounts_halted")
             json.array(trading.filter { published.account($0.id)?.status == .halted }) {
                 $0.value($1.id)

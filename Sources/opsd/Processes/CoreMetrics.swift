@@ -1,4 +1,5 @@
 import Control
+import DualWrite
 import Ledger
 import Trading
 
@@ -37,6 +38,10 @@ enum CoreMetrics {
             help: "Age of the oldest entry that the store does not have yet; 0 when it has all.",
             kind: .gauge),
         MetricDescription(
+            "opsd_store_degraded",
+            help: "1 while a dataset is not read where its route says, because that store fails.",
+            kind: .gauge),
+        MetricDescription(
             "opsd_store_operation_duration_seconds", help: "One call of a store, by operation.",
             kind: .histogram),
         MetricDescription(
@@ -55,7 +60,10 @@ enum CoreMetrics {
             kind: .counter),
     ]
 
-    static func collect(from core: TradingCore, into registry: MetricsRegistry) {
+    static func collect(
+        from core: TradingCore, _ copies: StoreCopies, into registry: MetricsRegistry
+    ) {
+        registry.addCollector { collect(copies, into: &$0) }
         registry.addCollector { sink in
             let head = core.engine.published.head.rawValue
             let applied = core.checkpoint.appliedSequence.rawValue
@@ -73,6 +81,26 @@ enum CoreMetrics {
             let decisions = [("queue", "decisions")]
             sink.gauge("opsd_queue_depth", decisions, Double(core.engine.waitingDecisions))
             sink.gauge("opsd_queue_capacity", decisions, Double(core.engine.orders.capacity))
+        }
+    }
+
+    /// A store of which nothing is known has no series: unknown is not up to date.
+    private static func collect(_ copies: StoreCopies, into sink: inout MetricsSink) {
+        let now = Timestamp.now()
+        for follower in copies.dualWrite.followers {
+            let (labels, state) = ([("store", follower.name)], follower.state)
+            guard let applied = state.applied else { continue }
+            sink.gauge("opsd_store_applied_sequence", labels, Double(applied.rawValue))
+            if let lag = state.lagEntries {
+                sink.gauge("opsd_store_lag_entries", labels, Double(lag))
+            }
+            let lag = state.behindSince.map { now.microseconds - $0.microseconds } ?? 0
+            sink.gauge("opsd_store_lag_seconds", labels, Double(max(0, lag)) / 1_000_000)
+        }
+        let degraded = Set(copies.reader.degradations.map(\.dataset))
+        for dataset in copies.dualWrite.routes.routes.keys {
+            sink.gauge(
+                "opsd_store_degraded", [("dataset", dataset)], degraded.contains(dataset) ? 1 : 0)
         }
     }
 }

@@ -34,19 +34,22 @@ struct CoreProcess {
             try await assembly.start()
         }
         let quotes = assembly.quoteBoard()
-        CoreMetrics.collect(from: core, into: registry)
+        let copies = StoreCopies(core, configuration, Datasets.catalogue)
+        CoreMetrics.collect(from: core, copies, into: registry)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
-        let api = await tradingAPI(core, quotes, accessLog)
+        let api = await tradingAPI(core, copies, quotes, accessLog)
         let control = ControlServer(
             socketPath: assembly.layout.socket(of: "core"), registry: registry,
             readiness: { readiness(core) })
-        CoreControl(core: core, directory: configuration.accounts).addRoutes(to: control.router)
+        CoreControl(core: core, copies: copies, directory: configuration.accounts).addRoutes(
+            to: control.router)
         // Services stop in the reverse of this order: nothing new comes in before the core ends.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(
                         service: CoreService(core: core), successTerminationBehavior: .cancelGroup),
+                    .init(service: TaskService { await copies.run() }),
                     .init(service: TaskService { await accessLog.run() }),
                     .init(service: TaskService { await quotes.run(every: .seconds(2)) }),
                     .init(service: control.application()),
@@ -59,7 +62,7 @@ struct CoreProcess {
     }
 
     private func tradingAPI(
-        _ core: TradingCore, _ quotes: QuoteBoard, _ accessLog: AccessLog
+        _ core: TradingCore, _ copies: StoreCopies, _ quotes: QuoteBoard, _ accessLog: AccessLog
     ) async -> TradingAPI {
         let directory = configuration.accounts
         let limits = RequestLimits(
@@ -69,7 +72,8 @@ struct CoreProcess {
                 directory.tradingAccounts.map { ($0.id, $0.tradingConfig.maxOrdersPerMinute) },
                 uniquingKeysWith: { first, _ in first }))
         return TradingAPI(
-            core: core, quotes: quotes, directory: directory, limits: limits,
+            core: core, routed: RoutedReader(reader: copies.reader), quotes: quotes,
+            directory: directory, limits: limits,
             authority: await TokenAuthority(secret: configuration.secrets.jwt),
             accessLog: accessLog)
     }

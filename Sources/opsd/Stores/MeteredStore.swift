@@ -2,25 +2,20 @@ import CoreMetrics
 import Ledger
 
 /// A store whose every call is measured: how long it took, and which datasets' writes failed.
-struct MeteredStore: RowStore {
-    private let store: any RowStore
+struct MeteredStore<Store: RowStore>: RowStore {
+    private let store: Store
     private let name: String
     private let factory: any MetricsFactory
-    private let durations: [Operation: Timer]
-
-    private enum Operation: String, CaseIterable {
-        case apply, row, rows, count, digests
-        case appliedSequence = "applied_sequence"
-    }
+    private let durations: [StoreOperation: Timer]
 
     /// - Parameter name: the label `store`.
     init(
-        _ store: any RowStore, name: String, factory: any MetricsFactory = MetricsSystem.factory
+        _ store: Store, name: String, factory: any MetricsFactory = MetricsSystem.factory
     ) {
         self.store = store
         self.name = name
         self.factory = factory
-        let timers = Operation.allCases.map { operation in
+        let timers = StoreOperation.allCases.map { operation in
             (
                 operation,
                 Timer(
@@ -33,47 +28,47 @@ struct MeteredStore: RowStore {
     }
 
     func appliedSequence() async throws(StoreError) -> SequenceNumber {
-        let done = begin(.appliedSequence)
+        let done = measure(.appliedSequence)
         defer { done() }
         return try await store.appliedSequence()
     }
 
     func apply(_ batch: StoreBatch) async throws(StoreError) {
-        let done = begin(.apply)
+        let done = measure(.apply)
         defer { done() }
         do throws(StoreError) {
             try await store.apply(batch)
         } catch {
-            countFailure(of: batch)
+            countFailure(of: Set(batch.changes.map(\.key.dataset)))
             throw error
         }
     }
 
     func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
-        let done = begin(.row)
+        let done = measure(.row)
         defer { done() }
         return try await store.row(key)
     }
 
     func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
-        let done = begin(.rows)
+        let done = measure(.rows)
         defer { done() }
         return try await store.rows(query)
     }
 
     func count(_ query: RowQuery) async throws(StoreError) -> Int {
-        let done = begin(.count)
+        let done = measure(.count)
         defer { done() }
         return try await store.count(query)
     }
 
     func digests() async throws(StoreError) -> [DigestStamp] {
-        let done = begin(.digests)
+        let done = measure(.digests)
         defer { done() }
         return try await store.digests()
     }
 
-    private func begin(_ operation: Operation) -> () -> Void {
+    private func measure(_ operation: StoreOperation) -> () -> Void {
         let start = ContinuousClock.now
         return {
             let (seconds, attoseconds) = (ContinuousClock.now - start).components
@@ -83,12 +78,50 @@ struct MeteredStore: RowStore {
     }
 
     /// A batch is written as a whole or not at all, so each of its datasets has failed.
-    private func countFailure(of batch: StoreBatch) {
-        for dataset in Set(batch.changes.map(\.key.dataset)) {
+    private func countFailure(of datasets: Set<String>) {
+        for dataset in datasets {
             Counter(
                 label: "opsd_store_write_failures_total",
                 dimensions: [("dataset", dataset), ("store", name)], factory: factory
             ).increment()
         }
+    }
+}
+
+private enum StoreOperation: String, CaseIterable {
+    case apply, row, rows, count, digests, position, begin, fill, finish
+    case appliedSequence = "applied_sequence"
+}
+
+extension MeteredStore: ReplicaStore where Store: ReplicaStore {
+    func position() async throws(StoreError) -> StorePosition {
+        let done = measure(.position)
+        defer { done() }
+        return try await store.position()
+    }
+
+    func begin(_ datasets: Set<String>) async throws(StoreError) {
+        let done = measure(.begin)
+        defer { done() }
+        try await store.begin(datasets)
+    }
+
+    func fill(_ rows: [StampedRow]) async throws(StoreError) {
+        let done = measure(.fill)
+        defer { done() }
+        do throws(StoreError) {
+            try await store.fill(rows)
+        } catch {
+            countFailure(of: Set(rows.map(\.row.dataset)))
+            throw error
+        }
+    }
+
+    func finish(
+        _ position: StorePosition, digests: [DigestStamp]
+    ) async throws(StoreError) {
+        let done = measure(.finish)
+        defer { done() }
+        try await store.finish(position, digests: digests)
     }
 }

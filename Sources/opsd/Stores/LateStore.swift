@@ -1,0 +1,77 @@
+import Dispatch
+import Ledger
+import Synchronization
+
+/// A store that is opened with its first use, and again with the next one where that failed: a folder
+/// that is not mounted yet, or a server that is down, must not keep the core from starting.
+///
+/// The lock guards the store that is open; it is held to look it up.
+final class LateStore: ReplicaStore {
+    private let open: @Sendable () throws(StoreError) -> any ReplicaStore
+    private let opened = Mutex<(any ReplicaStore)?>(nil)
+
+    init(_ open: @escaping @Sendable () throws(StoreError) -> any ReplicaStore) {
+        self.open = open
+    }
+
+    /// Opened by two at once, the second one is used: each is a view of the same copy.
+    private func store() async throws(StoreError) -> any ReplicaStore {
+        if let store = opened.withLock({ $0 }) { return store }
+        // Files are opened here, which may block.
+        let outcome: Result<any ReplicaStore, StoreError> = await withCheckedContinuation {
+            waiting in
+            DispatchQueue.global().async { [open] in
+                do throws(StoreError) {
+                    waiting.resume(returning: .success(try open()))
+                } catch {
+                    waiting.resume(returning: .failure(error))
+                }
+            }
+        }
+        let store = try outcome.get()
+        opened.withLock { $0 = store }
+        return store
+    }
+
+    /// Nil while it has not been opened.
+    var pooled: (any PooledStore)? { opened.withLock { $0 } as? any PooledStore }
+
+    func appliedSequence() async throws(StoreError) -> SequenceNumber {
+        try await store().appliedSequence()
+    }
+    func apply(_ batch: StoreBatch) async throws(StoreError) {
+        try await store().apply(batch)
+    }
+    func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
+        try await store().row(key)
+    }
+    func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
+        try await store().rows(query)
+    }
+    func count(_ query: RowQuery) async throws(StoreError) -> Int {
+        try await store().count(query)
+    }
+    func digests() async throws(StoreError) -> [DigestStamp] {
+        try await store().digests()
+    }
+    func position() async throws(StoreError) -> StorePosition {
+        try await store().position()
+    }
+    func begin(_ datasets: Set<String>) async throws(StoreError) {
+        try await store().begin(datasets)
+    }
+    func fill(_ rows: [StampedRow]) async throws(StoreError) {
+        try await store().fill(rows)
+    }
+    func finish(
+        _ position: StorePosition, digests: [DigestStamp]
+    ) async throws(StoreError) {
+        try await store().finish(position, digests: digests)
+    }
+}
+
+/// A store with a pool of connections that somebody has to look after.
+protocol PooledStore: ReplicaStore {
+    func maintain() async
+    func close() async
+}

@@ -1,0 +1,143 @@
+import Connections
+import DualWrite
+import FileStore
+import Foundation
+import Ledger
+import PostgresStore
+import RedisStore
+import SQLiteStore
+import Trading
+
+extension RedisStore: PooledStore {}
+extension PostgresStore: PooledStore {}
+
+/// Opens the stores of a configuration: the one place that knows every kind.
+struct OpenStores: Sendable {
+    let configuration: Configuration
+    let catalogue: SchemaCatalogue
+
+    /// By name; none is spoken to before its first use.
+    func all() -> [String: LateStore] {
+        Dictionary(
+            configuration.stores.map { settings in
+                (settings.name, LateStore { () throws(StoreError) in try open(settings) })
+            }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func open(_ settings: StoreSettings) throws(StoreError) -> any ReplicaStore {
+        let datasets = configuration.datasets.filter {
+            ([$0.old, $0.new].compactMap { $0 } + $0.also).contains(settings.name)
+        }
+        let schemas = SchemaCatalogue(datasets.compactMap { catalogue[$0.name] })
+        var layouts: [String: LayoutSettings] = [:]
+        for dataset in datasets { layouts[dataset.name] = dataset.layout[settings.name] }
+        switch settings.kind {
+        case .files: return try openFiles(settings, schemas, layouts)
+        case .sqlite: return try SQLiteStore(path: settings.path ?? "", schemas: schemas)
+        case .redis: return try openRedis(settings, schemas, layouts)
+        case .postgres: return try openPostgres(settings, schemas, layouts)
+        }
+    }
+
+    private func openFiles(
+        _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
+    ) throws(StoreError) -> any ReplicaStore {
+        var fileLayouts: [String: FileLayout] = [:]
+        for schema in schemas.schemas {
+            guard let layout = layouts[schema.dataset] else { continue }
+            do {
+                let usual = try FileLayout(schema: schema)
+                fileLayouts[schema.dataset] = try FileLayout(
+                    schema: schema, path: layout.path ?? usual.pathText,
+                    format: layout.format.flatMap(FileLayout.Format.init(rawValue:)) ?? .json,
+                    fields: layout.fields)
+            } catch {
+                throw refused(settings, "layout of \(schema.dataset): \(error)")
+            }
+        }
+        return try FileStore(path: settings.path ?? "", schemas: schemas, layouts: fileLayouts)
+    }
+
+    private func openRedis(
+        _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
+    ) throws(StoreError) -> any ReplicaStore {
+        var redisLayouts: [RedisLayout] = []
+        let url: RedisURL
+        do {
+            for schema in schemas.schemas {
+                guard let layout = layouts[schema.dataset], let key = layout.key else {
+                    redisLayouts.append(try RedisLayouts.standard(for: schema))
+                    continue
+                }
+                redisLayouts.append(
+                    try RedisLayout(
+                        schema, key: key, field: layout.field,
+                        value: Self.redisValue(layout.value),
+                        fields: layout.fields.isEmpty ? nil : layout.fields,
+                        timeToLive: layout.timeToLive))
+            }
+            url = try RedisURL(settings.url?.reveal() ?? "")
+        } catch {
+            throw refused(settings, "\(error)")
+        }
+        return try RedisStore(
+            name: settings.name, url: url, layouts: redisLayouts, limits: limits(settings),
+            timeout: settings.timeout)
+    }
+
+    private static func redisValue(_ text: String?) -> RedisLayout.Value {
+        switch text {
+        case nil, "json": .json
+        case "hash": .hash
+        case let field?: .text(field)
+        }
+    }
+
+    private func openPostgres(
+        _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
+    ) throws(StoreError) -> any ReplicaStore {
+        let postgres: PostgresSettings
+        do {
+            postgres = try PostgresSettings(
+                url: settings.url ?? Secret(""), timeout: settings.timeout,
+                connections: limits(settings))
+        } catch {
+            throw refused(settings, "\(error)")
+        }
+        return try PostgresStore(
+            postgres, schemas: schemas,
+            layouts: layouts.mapValues { PostgresLayout(table: $0.table, columns: $0.columns) })
+    }
+
+    private func limits(_ settings: StoreSettings) -> PoolLimits {
+        PoolLimits(
+            min: settings.connections.min, max: settings.connections.max,
+            acquireTimeout: settings.timeout)
+    }
+
+    private func refused(_ settings: StoreSettings, _ problem: String) -> StoreError {
+        .refused(store: settings.name, problem: problem)
+    }
+}
+
+extension Configuration {
+    /// Without switches a dataset's stage is what its `read` and `fallback` say.
+    var routeTable: RouteTable {
+        RouteTable(
+            Dictionary(
+                datasets.filter { $0.old != nil }.map { dataset in
+                    (
+                        dataset.name,
+                        Route(
+                            old: dataset.old, new: dataset.new, also: dataset.also,
+                            stage: Self.stage(of: dataset))
+                    )
+                }, uniquingKeysWith: { first, _ in first }))
+    }
+
+    private static func stage(of dataset: DatasetSettings) -> Stage {
+        if dataset.new == nil { return .old }
+        guard dataset.read == .new else { return .shadow }
+        return dataset.fallback == .old ? .read : .write
+    }
+}

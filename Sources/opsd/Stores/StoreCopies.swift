@@ -1,0 +1,67 @@
+import DualWrite
+import Ledger
+import Trading
+
+/// The copies of a core's rows: written by the routes, read by the routes.
+struct StoreCopies: Sendable {
+    let dualWrite: DualWrite
+    let reader: HybridReader
+    private let stores: [LateStore]
+
+    private static let maintainEvery = Duration.seconds(10)
+
+    init(_ core: TradingCore, _ configuration: Configuration, _ catalogue: SchemaCatalogue) {
+        let stores = OpenStores(configuration: configuration, catalogue: catalogue).all()
+        let rows = CheckpointRows(checkpoint: core.checkpoint, catalogue: catalogue)
+        self.stores = Array(stores.values)
+        dualWrite = DualWrite(
+            routes: configuration.routeTable,
+            stores: Dictionary(
+                uniqueKeysWithValues: stores.map { name, store in
+                    (name, MeteredStore(store, name: name) as any ReplicaStore)
+                }), journal: core.journalIdentity, feed: core.feed, source: rows)
+        reader = HybridReader(dualWrite, feed: core.feed, core: rows)
+    }
+
+    /// Until the task is cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await dualWrite.run() }
+            group.addTask { await reader.run() }
+            group.addTask { await maintain() }
+        }
+        for store in stores { await store.pooled?.close() }
+    }
+
+    private func maintain() async {
+        while !Task.isCancelled {
+            for store in stores { await store.pooled?.maintain() }
+            try? await Task.sleep(for: Self.maintainEvery)
+        }
+    }
+}
+
+/// The core's checkpoint, as those see it who fill copies from it.
+private struct CheckpointRows: CoreRows {
+    let checkpoint: Checkpoint
+    let catalogue: SchemaCatalogue
+
+    var store: any RowStore { checkpoint.store }
+
+    func reach(_ sequence: SequenceNumber) async throws(StoreError) {
+        try await checkpoint.reach(sequence)
+    }
+}
+
+/// What the trading core asks, answered by the reader.
+struct RoutedReader: RoutedRows {
+    let reader: HybridReader
+
+    func isRouted(_ dataset: String) -> Bool { reader.isRouted(dataset) }
+
+    func page(
+        _ query: RowQuery
+    ) async throws(StoreError) -> (total: Int, rows: [StampedRow]) {
+        try await reader.page(query)
+    }
+}
