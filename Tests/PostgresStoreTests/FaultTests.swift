@@ -265,14 +265,17 @@ struct FaultTests {
         try await store.apply(Batch.put([try Batch.row(1)], at: 1))
         try await database.psql("DROP TABLE samples")
         for store in [store, try database.open()] {
-            for attempt in 0..<3 {
+            for attempt in 0..<4 {
                 let error = await storeError {
                     switch attempt {
                     case 0: _ = try await store.rows(RowQuery(dataset: "samples"))
                     case 1:
                         _ = try await store.row(
                             RowKey(dataset: "samples", values: [.text("g"), .integer(1)]))
-                    default: try await store.apply(Batch.put([try Batch.row(2)], at: 2))
+                    case 2: try await store.apply(Batch.put([try Batch.row(2)], at: 2))
+                    default:
+                        let rows = try (0..<100).map { try Batch.row($0) }
+                        try await store.apply(Batch.put(rows, at: 2))
                     }
                 }
                 #expect(error?.kind == "refused")

@@ -102,10 +102,12 @@ extension PostgresLink {
     /// - Parameter rows: whole rows as `BinaryRows` makes them.
     func copyIn(_ sql: String, _ rows: BinaryRows) throws(PostgresFailure) {
         guard PQsendQuery(connection, sql) == 1 else { throw broken() }
-        guard let first = try next(), first.status == PGRES_COPY_IN else {
+        guard let first = try next() else { throw broken("COPY was not begun") }
+        if let failure = first.failure {
             try drain()
-            throw broken("COPY was not begun")
+            throw checked(failure)
         }
+        guard first.status == PGRES_COPY_IN else { throw broken("COPY was not begun") }
         for chunk in rows.chunks {
             var isTaken: Int32 = 0
             while isTaken == 0 {

@@ -5,7 +5,7 @@ internal import Ledger
 /// Few rows are single statements, sent together. Many are copied: straight into the table, which
 /// works when all of them are new, else through a table of the connection's own.
 struct TableWrite: Sendable {
-    /// From how many rows on copying is faster.
+    /// From how many rows on they are copied: fewer would not make up for the statements around COPY.
     static let copyRowsMin = 48
 
     private let table: PostgresTable
