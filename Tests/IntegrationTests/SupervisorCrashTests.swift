@@ -28,14 +28,14 @@ extension RealProcesses {
         private func killTheDaemon(_ rounds: Int, _ desk: Desk) async throws {
             let core = try #require(try await desk.pid(of: "core"))
             let broker = try #require(try await desk.pid(of: "broker"))
-            let load = try await OrderLoad(desk)
+            let orders = try await OrderLoad(desk)
             let token = try await desk.token("TRADE_001")
             let (calm, killed) = (
-                Pace(load, token, folder: desk.data), Pace(load, token, folder: desk.data)
+                Pace(orders, token, folder: desk.data), Pace(orders, token, folder: desk.data)
             )
             var descriptors: [Int] = []
             var waitShare = 0.0
-            try await load.run(clientsPerAccount: 1, pause: .milliseconds(25)) {
+            try await orders.run(clientsPerAccount: 1, pause: .milliseconds(25)) {
                 try await calm.measure { try await Task.sleep(for: .seconds(5)) }
                 let (waited, start) = (Self.processorWait(core), ContinuousClock.now)
                 try await killed.measure {
@@ -53,20 +53,24 @@ extension RealProcesses {
                 }
                 waitShare = (Self.processorWait(core) - waited) / start.duration(to: .now)
             }
+            let load = Self.loadAverage()
             print(
                 "daemon killed \(rounds) times: \(killed.report); before that: \(calm.report); the "
                     + "core waited for a processor \(Int(waitShare * 100)) % of the time")
             #expect(killed.report.orders > rounds)
             // Each of the two measurements may end in the middle of a request of its own.
-            #expect(load.record.lost.count <= 2, "an answer was lost")
-            // Where others keep the processors busy, a pause is the machine's and shows nothing.
-            if waitShare < 0.1 { #expect(killed.report.longestPause < .milliseconds(100)) }
+            #expect(orders.record.lost.count <= 2, "an answer was lost")
+            // Where others keep the processors or the disk busy, a pause is theirs and shows nothing. The
+            // daemons that start here take a fifth of the time by themselves.
+            if waitShare < 0.35, load < 4, killed.report.longestStall < .milliseconds(50) {
+                #expect(killed.report.longestPause < .milliseconds(100))
+            }
             let spread = (descriptors.max() ?? 0) - (descriptors.min() ?? 0)
             #expect(spread <= 8, "\(descriptors)")
             let list = try await desk.command("service", "list", "--json")
             let line = list.documents.first { $0?["service"]?.text == "core" }
             #expect(line??["adopted"] != nil && line??["restarts"]?.integer == 0, "\(list)")
-            try await Books(desk, load).check()
+            try await Books(desk, orders).check()
             #expect(try await desk.terminate() == 0)
             #expect(ProcessesOf.directory(desk.directory.path).isEmpty)
         }
@@ -129,6 +133,12 @@ extension RealProcesses {
                 return words.count > 1 ? Int64(words[1]) : nil
             }
             return .nanoseconds(waits.max() ?? 0)
+        }
+
+        /// Of the last minute.
+        static func loadAverage() -> Double {
+            var averages = [0.0, 0.0, 0.0]
+            return getloadavg(&averages, 3) > 0 ? averages[0] : .infinity
         }
 
         static func descriptors(_ pid: pid_t) -> Int {

@@ -22,15 +22,17 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
-    /// For a built-in service: what the supervisor has accepted, where there is such a file.
-    func loadConfiguration(accepted path: String?) throws(CommandFailure) -> Configuration {
-        guard let path, let file else { return try loadConfiguration() }
+    /// For a built-in service: what the supervisor has accepted, where it was started by one.
+    func loadConfiguration(
+        supervisor socket: String?
+    ) async throws(CommandFailure) -> Configuration {
+        guard let socket, let file else { return try loadConfiguration() }
         let texts: ConfigurationTexts
         do {
-            texts = try ConfigurationTexts.read(path, for: file)
+            texts = try await ConfigurationTexts.ask(socket, for: file)
         } catch {
             FileHandle.standardError.write(
-                Data("\(path) cannot be used, so \(file) is read itself: \(error)\n".utf8))
+                Data("\(socket) cannot be used, so \(file) is read itself: \(error)\n".utf8))
             return try loadConfiguration()
         }
         do {
@@ -56,8 +58,9 @@ struct CommonOptions: ParsableArguments {
 struct ServiceOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The accepted configuration, as the daemon keeps it.", visibility: .hidden))
-    var accepted: String?
+            "The daemon's socket, where the configuration is that it has accepted.",
+            visibility: .hidden))
+    var supervisor: String?
 }
 
 /// Who does it and why: what an operator's commands take.

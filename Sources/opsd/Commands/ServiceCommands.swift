@@ -48,7 +48,7 @@ struct CoreCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await CoreProcess(
-            configuration: options.loadConfiguration(accepted: service.accepted)
+            configuration: await options.loadConfiguration(supervisor: service.supervisor)
         ).run()
     }
 }
@@ -64,7 +64,7 @@ struct PaperBrokerCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await PaperBrokerProcess(
-            configuration: options.loadConfiguration(accepted: service.accepted)
+            configuration: await options.loadConfiguration(supervisor: service.supervisor)
         ).run()
     }
 }

@@ -1,3 +1,4 @@
+import CurlClient
 import Foundation
 import StrictYAML
 import Synchronization
@@ -6,35 +7,41 @@ import Synchronization
 /// account files. As they were written: what stands as `${env:…}`, `${file:…}` or `enc:v1:…` is not
 /// in them.
 ///
-/// The supervisor writes down those that it has accepted, and the built-in services read them there.
-/// A core that has to start again while somebody edits a file starts with what holds, and not with
+/// The supervisor holds those that it has accepted, and the built-in services ask it for them. A core that has to start again while somebody edits a file starts with what holds, and not with
 /// half an edit.
 struct ConfigurationTexts: Sendable, Equatable, Codable {
     var files: [String: String] = [:]
 
-    /// Throws when the file cannot be read or does not hold the texts of that configuration.
-    static func read(_ path: String, for configuration: String) throws -> ConfigurationTexts {
-        let data = try Data(contentsOf: URL(fileURLWithPath: path))
-        let texts = try JSONDecoder().decode(ConfigurationTexts.self, from: data)
+    /// Asks the supervisor at its socket, which may be about to come. Throws when it does not answer, or
+    /// has the texts of another configuration.
+    static func ask(_ socket: String, for configuration: String) async throws -> ConfigurationTexts
+    {
+        let curl = CurlClient()
+        let client = ServiceClient(socketPath: socket, curl: curl)
+        let answer: Result<ServiceClient.Answer?, any Error>
+        do {
+            var found = try await client.ask(.get, "/control/configuration")
+            for _ in 0..<patience where found == nil {
+                try await Task.sleep(for: .milliseconds(20))
+                found = try await client.ask(.get, "/control/configuration")
+            }
+            answer = .success(found)
+        } catch {
+            answer = .failure(error)
+        }
+        await curl.shutdown()
+        guard let answer = try answer.get(), answer.status == 200 else {
+            throw CommandFailure(.unknown, "the supervisor does not answer")
+        }
+        let texts = try answer.data(ConfigurationTexts.self)
         guard texts.files[AbsolutePath.of(configuration)] != nil else {
-            throw CommandFailure(.badInput, "\(path) does not hold \(configuration)")
+            throw CommandFailure(.badInput, "the supervisor runs another configuration")
         }
         return texts
     }
 
-    /// Replaces the file in one step. Where that fails there is none afterwards: an older one would be
-    /// a configuration that no longer holds.
-    func write(to path: String) throws {
-        do {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            let text = String(decoding: try encoder.encode(self), as: UTF8.self)
-            try PrivateFile.replace(path, text)
-        } catch {
-            unlink(path)
-            throw error
-        }
-    }
+    /// Times that a supervisor is asked which does not listen yet: for two seconds.
+    private static let patience = 100
 }
 
 /// Account files may have their keys in them as they stand: nothing prints them.

@@ -96,26 +96,6 @@ enum PrivateFile {
         try syncFolder(of: path)
     }
 
-    /// Puts the text in the place of whatever is there, in one step.
-    static func replace(_ path: String, _ text: String) throws(FileWriteError) {
-        let draft = "\(path).\(getpid()).draft"
-        unlink(draft)
-        let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw FileWriteError(path: path, step: "open", code: errno) }
-        defer {
-            close(descriptor)
-            unlink(draft)
-        }
-        try fill(text, in: descriptor, path: path)
-        guard fsync(descriptor) == 0 else {
-            throw FileWriteError(path: path, step: "fsync", code: errno)
-        }
-        guard rename(draft, path) == 0 else {
-            throw FileWriteError(path: path, step: "rename", code: errno)
-        }
-        try syncFolder(of: path)
-    }
-
     private static func fill(
         _ text: String, in descriptor: Int32, path: String
     ) throws(FileWriteError) {

@@ -1,27 +1,20 @@
-import Dispatch
-import Logging
+import Synchronization
 
-/// The file with the configuration that holds, for the built-in services. Written on a thread of its
-/// own, because a disk may take its time.
-struct AcceptedConfiguration: Sendable {
-    let path: String
-    let logger: Logger
+/// The texts of the configuration that holds, for the built-in services, which ask for them at the
+/// supervisor's socket when they start. They are in memory alone: account files may have their keys in
+/// them as they stand, and a copy of a key is one more place to lose it from.
+///
+/// Under a lock: the socket's handler reads what a reload writes; it is held for the copy.
+final class AcceptedConfiguration: Sendable {
+    private let held: Mutex<ConfigurationTexts>
 
-    func write(_ texts: ConfigurationTexts) async {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            DispatchQueue.global(qos: .utility).async {
-                do {
-                    try texts.write(to: path)
-                } catch {
-                    logger.error(
-                        """
-                        services that start read the configuration's own files, because the \
-                        accepted one cannot be written down: \(error)
-                        """,
-                        metadata: ["file": "\(path)"])
-                }
-                continuation.resume()
-            }
-        }
+    init(_ texts: ConfigurationTexts) {
+        held = Mutex(texts)
+    }
+
+    var texts: ConfigurationTexts { held.withLock { $0 } }
+
+    func hold(_ texts: ConfigurationTexts) {
+        held.withLock { $0 = texts }
     }
 }

@@ -60,7 +60,7 @@ actor ConfigurationReloader {
         case .refused: for line in outcome.lines { logger.error("\(line)") }
         case .unchanged(let texts):
             for line in outcome.lines { logger.notice("\(line)") }
-            await accepted.write(texts)
+            accepted.hold(texts)
         case .changed(let plan):
             for line in outcome.lines { logger.notice("\(line)") }
             await carryOut(plan)
@@ -68,8 +68,8 @@ actor ConfigurationReloader {
     }
 
     private func carryOut(_ plan: ConfigurationPlan) async {
-        // Before the services that the plan restarts: they read it.
-        await accepted.write(plan.configuration.texts)
+        // Before the services that the plan restarts: they ask for it.
+        accepted.hold(plan.configuration.texts)
         children.update(plan.configuration)
         do {
             let changes = try await supervisor.apply(
@@ -84,7 +84,7 @@ actor ConfigurationReloader {
                     "updated": "\(changes.updated)",
                 ])
         } catch {
-            await accepted.write(running.texts)
+            accepted.hold(running.texts)
             children.update(running)
             logger.error(
                 "the configuration is refused, and nothing has changed: \(error)",

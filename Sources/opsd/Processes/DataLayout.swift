@@ -13,8 +13,6 @@ struct DataLayout: Sendable {
     var checkpoint: String { root + "/state.sqlite" }
     /// What the supervisor must still know after a crash.
     var controlState: String { root + "/control.sqlite" }
-    /// The configuration that holds, as the supervisor has accepted it.
-    var accepted: String { root + "/run/accepted.json" }
     var paperBroker: String { root + "/paper-broker.sqlite" }
     var accessLog: String { root + "/log/access.log" }
 

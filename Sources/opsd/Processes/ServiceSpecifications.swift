@@ -11,8 +11,8 @@ extension ServiceSpecification {
                 switch service.program {
                 case .builtin(let builtin):
                     [
-                        executable, builtin.rawValue, "-c", configuration.path, "--accepted",
-                        layout.accepted,
+                        executable, builtin.rawValue, "-c", configuration.path, "--supervisor",
+                        layout.socket(of: "supervisor"),
                     ]
                 case .command(let command): command
                 }

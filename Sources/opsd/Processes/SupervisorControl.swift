@@ -8,6 +8,7 @@ import TradingHTTP
 /// What `opsd service` asks of the running daemon, at the supervisor's socket.
 struct SupervisorControl: Sendable {
     let supervisor: Supervisor
+    let accepted: AcceptedConfiguration
     let logger: Logger
 
     func addRoutes(to router: Router<BasicRequestContext>) {
@@ -15,6 +16,10 @@ struct SupervisorControl: Sendable {
         control.get("services") { _, _ in
             let lines = await supervisor.status().map(ServiceLine.init)
             let body = String(decoding: try JSONEncoder().encode(lines), as: UTF8.self)
+            return Envelope.success { $0.raw(body) }
+        }
+        control.get("configuration") { _, _ in
+            let body = String(decoding: try JSONEncoder().encode(accepted.texts), as: UTF8.self)
             return Envelope.success { $0.raw(body) }
         }
         control.post("services/{name}/restart") { request, context in

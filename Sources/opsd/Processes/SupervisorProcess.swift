@@ -33,15 +33,14 @@ struct SupervisorProcess {
         }
         let curl = CurlClient()
         let logger = Logger(label: "supervisor")
-        let accepted = AcceptedConfiguration(path: layout.accepted, logger: logger)
-        await accepted.write(configuration.texts)
+        let accepted = AcceptedConfiguration(configuration.texts)
         let children = BuiltinChildren(configuration: configuration, curl: curl)
-        let control = ControlStateOpener(path: layout.controlState, logger: logger)
-        registry.addCollector(control.collect)
+        let stateFile = ControlStateOpener(path: layout.controlState, logger: logger)
+        registry.addCollector(stateFile.collect)
         let supervisor = try Supervisor(
             services: ServiceSpecification.all(of: configuration),
             dataDirectory: ServiceSpecification.realPath(layout.root),
-            state: await control.open(),
+            state: await stateFile.open(),
             ask: { await children.answer(of: $0, within: $1) },
             onEvent: { event in
                 logger.log(
@@ -61,19 +60,21 @@ struct SupervisorProcess {
                 dataDirectory: configuration.dataDirectory),
             health: health,
             status: StatusAssembly(
-                health: health, children: children, controlProblem: { control.problem }))
+                health: health, children: children, controlProblem: { stateFile.problem }))
         let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, children: children, health: health,
             accepted: accepted, notifier: notifier, logger: logger)
-        let background = TaskService { await control.keepTrying(for: supervisor) }
-        try await serve(supervisor, operations, reload, hangUps, notifier, background, logger)
+        let background = TaskService { await stateFile.keepTrying(for: supervisor) }
+        let control = SupervisorControl(supervisor: supervisor, accepted: accepted, logger: logger)
+        try await serve(control, operations, reload, hangUps, notifier, background, logger)
         await curl.shutdown()
     }
 
     private func serve(
-        _ supervisor: Supervisor, _ operations: OperationsAPI, _ reload: ConfigurationReloader,
-        _ hangUps: UnixSignalsSequence, _ notifier: SystemdNotifier?,
+        _ controls: SupervisorControl, _ operations: OperationsAPI,
+        _ reload: ConfigurationReloader, _ hangUps: UnixSignalsSequence,
+        _ notifier: SystemdNotifier?,
         _ background: TaskService, _ logger: Logger
     ) async throws {
         let address = configuration.listen.ops
@@ -89,7 +90,8 @@ struct SupervisorProcess {
         let control = ControlServer(
             socketPath: layout.socket(of: "supervisor"), registry: operations.metrics.registry,
             readiness: { nil })
-        SupervisorControl(supervisor: supervisor, logger: logger).addRoutes(to: control.router)
+        controls.addRoutes(to: control.router)
+        let supervisor = controls.supervisor
         let logs = logKeeper(supervisor, layout, logger)
         let welcome = Welcome(
             configuration: configuration, children: operations.metrics.children)
