@@ -1,5 +1,5 @@
-import ExactJSON
 import CurlClient
+import ExactJSON
 import Foundation
 import TestSupport
 import Testing
