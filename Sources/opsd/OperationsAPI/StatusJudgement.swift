@@ -160,7 +160,7 @@ struct StatusJudgement {
         if let failure = core.checkpoint_failure {
             add("the checkpoint cannot be written: \(failure)", "df -h")
         }
-        findings += core.stores.flatMap(Self.findings)
+        findings += (core.stores ?? []).flatMap(Self.findings)
         if !core.accounts_halted.isEmpty {
             let one = core.accounts_halted.count == 1
             add(

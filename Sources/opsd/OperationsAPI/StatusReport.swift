@@ -52,7 +52,8 @@ struct StatusReport: Codable, Equatable, Sendable {
         var queue_capacity: Int
         var live_orders: Int
         var orders_unknown: Int
-        var stores: [Store] = []
+        /// Nil from a core of a version that had none.
+        var stores: [Store]?
         var accounts_halted: [String]
         var accounts_not_open: [String]
     }
