@@ -151,7 +151,8 @@ public final class StoreFollower: Sendable {
                 if Task.isCancelled { break }
                 report(error)
                 await noteLag()
-                takeWish()?.end(error)
+                // That it stands elsewhere is no reason not to fill it.
+                if case .moved = error {} else { takeWish()?.end(error) }
                 await rest(for: pause)
                 pause = min(pause * 2, timing.retryLast)
             }
@@ -164,8 +165,9 @@ public final class StoreFollower: Sendable {
         var isTrusted = false
         while !Task.isCancelled {
             if let wish = takeWish() {
-                position = try await fulfil(wish, at: position)
-                isTrusted = true
+                position = try await fulfil(wish)
+                // The wish may have been for some of what is missing.
+                isTrusted = false
             }
             if !isTrusted {
                 isTrusted = try await isOurs(position)
@@ -242,7 +244,7 @@ public final class StoreFollower: Sendable {
         guard let first = run.drafts.first, let last = run.last else {
             caughtUp(applied)
             await rest(for: timing.lookEvery, orUntilBeyond: applied)
-            if feed.head > applied { return applied }
+            if feed.head > applied || hasWish { return applied }
             // In a quiet hour too, one wants to know that the store is there and as it was left.
             let found = try await store.appliedSequence()
             if found != applied { throw .moved(store: name, applied: found) }
@@ -257,6 +259,8 @@ public final class StoreFollower: Sendable {
 
     // MARK: Filling
 
+    private var hasWish: Bool { content.withLock { $0.wish != nil } }
+
     private func takeWish() -> Wish? {
         content.withLock { content in
             defer { content.wish = nil }
@@ -264,10 +268,10 @@ public final class StoreFollower: Sendable {
         }
     }
 
-    private func fulfil(
-        _ wish: Wish, at position: StorePosition
-    ) async throws(StoreError) -> StorePosition {
+    private func fulfil(_ wish: Wish) async throws(StoreError) -> StorePosition {
         do throws(StoreError) {
+            // Somebody who has a wish may have done something to the store just before.
+            let position = try await store.position()
             // Where it is not known what the rest is a copy of, the rest is filled too.
             var wanted = wish.datasets
             if try await !isOurs(position) { wanted = datasets }
