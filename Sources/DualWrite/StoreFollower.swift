@@ -151,7 +151,7 @@ public final class StoreFollower: Sendable {
                 if Task.isCancelled { break }
                 report(error)
                 await noteLag()
-                // That it stands elsewhere is no reason not to fill it.
+                // One that was emptied can be filled: the next look finds the wish.
                 if case .moved = error {} else { takeWish()?.end(error) }
                 await rest(for: pause)
                 pause = min(pause * 2, timing.retryLast)

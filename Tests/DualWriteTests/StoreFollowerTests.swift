@@ -155,6 +155,23 @@ import Testing
         }
     }
 
+    /// The person is quicker than the follower.
+    @Test func aStoreThatWasEmptiedCanBeRebuiltAtOnce() async throws {
+        let ledger = try TestLedger()
+        let store = try ledger.makeStore("far")
+        let follower = follower(ledger, store)
+        try await running(follower) {
+            try await ledger.change(entries: 50)
+            try await expectEqual(ledger, store)
+            for _ in 0..<5 {
+                try await store.begin(["samples", "others"])
+                try await store.finish(.empty, digests: [])
+                try await follower.rebuild()
+                try await expectEqual(ledger, store)
+            }
+        }
+    }
+
     @Test func aStoreThatWasSetBackIsBroughtForward() async throws {
         let ledger = try TestLedger()
         let store = try ledger.makeStore("far")
