@@ -336,6 +336,7 @@ public final class StoreFollower: Sendable {
         let (isNews, waiters) = content.withLock { content in
             defer {
                 content.state.condition = .failing(error)
+                content.state.failingSince = content.state.failingSince ?? .now()
                 content.waiters = []
             }
             return (content.state.condition != .failing(error), content.waiters)
@@ -357,6 +358,7 @@ public final class StoreFollower: Sendable {
         let isNews = content.withLock { content in
             defer {
                 content.state.condition = condition
+                content.state.failingSince = nil
                 content.state.applied = position.applied
             }
             return content.state.condition != condition
@@ -376,6 +378,7 @@ public final class StoreFollower: Sendable {
         let (isNews, reached) = content.withLock { content in
             let isNews = !content.state.isFollowing
             content.state.condition = .following
+            content.state.failingSince = nil
             content.state.applied = sequence
             content.state.wholeDatasets = datasets
             content.state.rowsWritten += rows

@@ -72,9 +72,11 @@ extension RealProcesses {
                 var status = try await stores.status()
                 #expect(StoreDesk.store("hot", in: status)?["state"]?.text == "failing")
                 #expect(status["verdict"]?.text == "wrong")
-                let findings = status["findings"]?.elements?.compactMap { $0["what"]?.text } ?? []
-                #expect(findings.contains { $0.hasPrefix("store hot is not written") })
-                #expect(findings.contains("positions should be read from hot and is not"))
+                let findings = status["findings"]?.elements ?? []
+                let words = findings.compactMap { $0["what"]?.text }
+                #expect(words.contains { $0.hasPrefix("store hot is not written") })
+                #expect(words.contains("positions should be read from hot and is not"))
+                #expect(findings.allSatisfy { $0["since"]?.text != nil }, "\(findings)")
                 let screen = try await desk.command("status")
                 #expect(screen.code == 1, "\(screen)")
                 #expect(screen.output.contains("store hot is not written"), "\(screen.output)")
