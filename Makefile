@@ -49,13 +49,15 @@ bench: build  ## measure; ONLY=ID,… limits it
 
 soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) OPSD_STORE_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) \
+		swift test $(SWIFT_FLAGS) --filter CrashTests
 	OPSD_RELOADS=1000 swift test $(SWIFT_FLAGS) --filter ReloadTests
 	OPSD_SCRAPE_SECONDS=300 swift test $(SWIFT_FLAGS) --filter PrometheusTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' OPSD_STORE_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' \
+		swift test $(SWIFT_FLAGS) --filter CrashTests
 
 format:  ## format every Swift file in place
 	swift format format --in-place --recursive $(SWIFT_FILES)

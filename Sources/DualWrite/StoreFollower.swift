@@ -258,7 +258,7 @@ public final class StoreFollower: Sendable {
         guard let first = run.drafts.first, let last = run.last else {
             caughtUp(applied)
             await rest(for: timing.lookEvery, orUntilBeyond: applied)
-            if feed.head > applied { return applied }
+            if feed.head > applied || hasWish { return applied }
             // In a quiet hour too, one wants to know that the store is there and as it was left.
             let found = try await store.appliedSequence()
             if found != applied { throw .moved(store: name, applied: found) }
@@ -272,6 +272,8 @@ public final class StoreFollower: Sendable {
     }
 
     // MARK: Filling
+
+    private var hasWish: Bool { content.withLock { $0.wish != nil } }
 
     private func takeWish() -> Wish? {
         content.withLock { content in
@@ -365,6 +367,7 @@ public final class StoreFollower: Sendable {
         let (isNews, waiters) = content.withLock { content in
             defer {
                 content.state.condition = .failing(error)
+                content.state.failingSince = content.state.failingSince ?? .now()
                 content.waiters = []
             }
             return (content.state.condition != .failing(error), content.waiters)
@@ -386,6 +389,7 @@ public final class StoreFollower: Sendable {
         let isNews = content.withLock { content in
             defer {
                 content.state.condition = condition
+                content.state.failingSince = nil
                 content.state.applied = position.applied
             }
             return content.state.condition != condition
@@ -405,6 +409,7 @@ public final class StoreFollower: Sendable {
         let (isNews, reached) = content.withLock { content in
             let isNews = !content.state.isFollowing
             content.state.condition = .following
+            content.state.failingSince = nil
             content.state.applied = sequence
             content.state.rowsWritten += rows
             let reached = content.waiters.filter { $0.sequence <= sequence }

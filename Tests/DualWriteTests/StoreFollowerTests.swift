@@ -325,6 +325,25 @@ import Testing
         }
     }
 
+    /// FLUSHALL, and at once `opsd rebuild`: also where that names one dataset, all are there again.
+    @Test(arguments: [[], ["samples"]] as [Set<String>])
+    func aStoreThatWasEmptiedUnnoticedIsRebuilt(_ datasets: Set<String>) async throws {
+        let ledger = try TestLedger()
+        try await ledger.change(entries: 100)
+        let store = try ledger.makeStore("far")
+        let follower = follower(ledger, store)
+        try await running(follower) {
+            for round in 0..<20 {
+                try await expectEqual(ledger, store)
+                try await store.begin(["samples", "others"])
+                try await store.finish(.empty, digests: [])
+                if round % 2 == 0 { try await ledger.change(entries: 1) }
+                try await follower.rebuild(datasets)
+                try await expectEqual(ledger, store)
+            }
+        }
+    }
+
     @Test func aRebuildThatFailsSaysSo() async throws {
         let ledger = try TestLedger()
         try await ledger.change(entries: 20)

@@ -191,7 +191,8 @@ struct StatusJudgement {
         case "failing":
             findings.append(
                 StatusReport.Finding(
-                    what: "store \(store.name) \(store.says)", since: store.behind_since,
+                    what: "store \(store.name) \(store.says)",
+                    since: store.failing_since ?? store.behind_since,
                     command: "opsd check, then look at the store's server or disk"))
         default: break
         }

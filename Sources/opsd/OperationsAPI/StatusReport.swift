@@ -68,6 +68,8 @@ struct StatusReport: Codable, Equatable, Sendable {
         /// Nil while nobody knows.
         var applied_sequence: String?
         var lag_entries: Int?
+        /// Since when it is not written.
+        var failing_since: String?
         /// The time of the oldest entry that it does not have.
         var behind_since: String?
         var datasets: [String]

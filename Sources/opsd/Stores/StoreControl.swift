@@ -25,6 +25,7 @@ struct StoreControl: Sendable {
                 json.member("says", state.condition.words)
                 json.member("applied_sequence", state.applied?.description)
                 if let lag = state.lagEntries { json.member("lag_entries", Int(lag)) }
+                json.member("failing_since", state.failingSince)
                 json.member("behind_since", state.behindSince)
                 json.name("datasets")
                 json.array(follower.datasets.sorted()) { $0.value($1) }
