@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "TradingHTTP",
             dependencies: [
-                "Ledger", "Trading", httpTypes, hummingbird, jwt, logging, metrics, nioCore,
+                "ExactJSON", "Ledger", "Trading", httpTypes, hummingbird, jwt, logging, metrics,
+                nioCore,
             ], swiftSettings: house),
 
         // The rooms.

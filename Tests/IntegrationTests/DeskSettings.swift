@@ -16,6 +16,8 @@ struct DeskSettings: Sendable {
     var isBrokerOutside = false
     /// Further services, as lines of YAML.
     var services: [String] = []
+    /// Further sections, as YAML at the end of the file.
+    var sections = ""
     /// The data directory is a disk of its own, so large; only root can have that.
     var diskMegabytes: Int?
     /// Further variables of the daemon, as NAME=VALUE.
@@ -57,6 +59,7 @@ struct DeskSettings: Sendable {
         }
         let further = services.map { "\n  \($0)" }.joined()
         text = text.replacing("\nservices:", with: "\nservices:" + further)
+        text += sections
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 

@@ -48,6 +48,21 @@ public struct StampedRow: Sendable, Hashable {
 }
 
 extension Schema {
+    /// A row from before optional fields were added at the end, with null in them; any other as it is.
+    public func widened(_ row: Row) -> Row {
+        guard row.values.count >= keyCount, row.values.count < fields.count,
+            fields[row.values.count...].allSatisfy(\.isOptional)
+        else { return row }
+        let missing = fields.count - row.values.count
+        return Row(
+            dataset: row.dataset, values: row.values + Array(repeating: .null, count: missing))
+    }
+
+    /// As `widened`, or why the row is none of this schema.
+    public func fitted(_ row: Row) throws(RowError) -> Row {
+        try self.row(widened(row).values)
+    }
+
     /// A row of this schema, or why the values do not make one.
     public func row(_ values: [Value]) throws(RowError) -> Row {
         guard values.count == fields.count else {

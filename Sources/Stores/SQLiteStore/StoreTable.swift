@@ -35,14 +35,7 @@ struct StoreTable: Sendable {
     private var name: String { Self.quoted(schema.dataset) }
 
     var creation: [String] {
-        let columns = schema.fields.map { field in
-            let type =
-                switch field.type {
-                case .text, .decimal, .json: "TEXT"
-                case .integer, .timestamp, .boolean: "INTEGER"
-                }
-            return "\(Self.quoted(field.name)) \(type)\(field.isOptional ? "" : " NOT NULL")"
-        }
+        let columns = schema.fields.map(Self.column)
         let key = schema.keyFields.map { Self.quoted($0.name) }.joined(separator: ", ")
         let table = """
             CREATE TABLE IF NOT EXISTS \(name)(
@@ -57,6 +50,20 @@ struct StoreTable: Sendable {
             return "CREATE INDEX IF NOT EXISTS \(indexName) ON \(name) (\(list))\(only)"
         }
         return [table] + indexes
+    }
+
+    private static func column(_ field: Field) -> String {
+        let type =
+            switch field.type {
+            case .text, .decimal, .json: "TEXT"
+            case .integer, .timestamp, .boolean: "INTEGER"
+            }
+        return "\(quoted(field.name)) \(type)\(field.isOptional ? "" : " NOT NULL")"
+    }
+
+    /// Gives the table a column for a field that was added; null in the rows that are there.
+    func addition(of field: Field) -> String {
+        "ALTER TABLE \(name) ADD COLUMN \(Self.column(field))"
     }
 
     func apply(_ change: StoreBatch.Change, to database: Database) throws {
@@ -80,6 +87,14 @@ struct StoreTable: Sendable {
         }
         let statement = try database.cachedStatement(sql: upsert)
         try statement.execute(binding: values, then: stamped.sequence.rawValue)
+    }
+
+    func isEmpty(_ database: Database) throws -> Bool {
+        try GRDB.Row.fetchOne(database, sql: "SELECT 1 FROM \(name) LIMIT 1") == nil
+    }
+
+    func makeAnew(_ database: Database) throws {
+        for statement in ["DROP TABLE \(name)"] + creation { try database.execute(sql: statement) }
     }
 
     func empty(_ database: Database) throws {
