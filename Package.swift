@@ -186,7 +186,8 @@ let package = Package(
         .testTarget(
             name: "OpsdTests",
             dependencies: [
-                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading",
+                "opsd", "Control", coreMetrics, "DualWrite", "Ledger", "TradingHTTP", "StrictYAML",
+                "Trading",
                 "CurlClient", "ExactJSON",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
