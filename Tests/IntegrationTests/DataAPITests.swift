@@ -130,6 +130,99 @@ extension RealProcesses {
             }
         }
 
+        /// Datasets of one shape, each in a store of another kind.
+        private static func one(ofEach fields: String, redis port: Int) -> String {
+            let dataset = "{kind: declared, key: [account_id, symbol], fields: {\(fields)}"
+            return """
+
+                stores:
+                  files: {kind: files, path: ./files}
+                  local: {kind: sqlite, path: ./local.sqlite}
+                  hot: {kind: redis, url: "redis://127.0.0.1:\(port)/0"}
+                datasets:
+                  as_json: \(dataset), old: files}
+                  as_csv: \(dataset), old: files, layout: {files: {path: "all.csv", format: csv}}}
+                  as_table: \(dataset), old: local}
+                  as_keys: \(dataset), old: hot}
+
+                """
+        }
+
+        private static let datasets = ["as_json", "as_csv", "as_table", "as_keys"]
+
+        private func value(of series: String, _ desk: Desk) async throws -> String? {
+            let text = try await desk.get("\(desk.opsURL)/metrics").text
+            let line = text.split(separator: "\n").first { $0.hasPrefix(series + " ") }
+            return line?.split(separator: " ").last.map(String.init)
+        }
+
+        /// Every store has every entry, and every dataset is read where it should be.
+        private func storesAreWell(_ desk: Desk) async throws {
+            try await eventually("every store has what the journal has") {
+                let head = try await value(of: "opsd_journal_last_sequence", desk)
+                for store in ["files", "local", "hot"] {
+                    let series = "opsd_store_applied_sequence{store=\"\(store)\"}"
+                    if head == nil { return false }
+                    if try await value(of: series, desk) != head { return false }
+                }
+                return true
+            }
+            for dataset in Self.datasets {
+                let series = "opsd_store_degraded{dataset=\"\(dataset)\"}"
+                #expect(try await value(of: series, desk) == "0", "\(dataset)")
+            }
+        }
+
+        @Test(.enabled(if: RedisServer.isWanted), .timeLimit(.minutes(3)))
+        func aFieldThatIsAddedReachesEveryKindOfStore() async throws {
+            let redis = try await RedisServer()
+            let narrow = Self.one(ofEach: "days: integer", redis: redis.port)
+            let wide = Self.one(ofEach: "days: integer, note: text?", redis: redis.port)
+            try await Desk.run(DeskSettings(accounts: 1, sections: narrow)) { desk in
+                let token = try await desk.token("TRADE_001")
+                for dataset in Self.datasets {
+                    for symbol in ["AAPL", "MSFT"] {
+                        let answer = try await write(
+                            desk, "\(dataset)/TRADE_001/\(symbol)", days: 1, token)
+                        #expect(answer.status == 201, "\(answer.text)")
+                    }
+                }
+                try await storesAreWell(desk)
+                let text = try String(contentsOfFile: desk.configurationFile, encoding: .utf8)
+                #expect(text.contains(narrow))
+                try text.replacing(narrow, with: wide)
+                    .write(toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                _ = try await desk.terminate()
+                try await desk.start()
+                try await desk.waitUntilReady()
+                for dataset in Self.datasets {
+                    let answer = try await desk.api(
+                        .put, "/data/\(dataset)/TRADE_001/AAPL", token,
+                        body: #"{"days":2,"note":"now"}"#)
+                    #expect(answer.status == 200, "\(answer.text)")
+                    let rows = try await desk.all("/data/\(dataset)", token)
+                    #expect(rows.map { $0["note"]?.text } == ["now", nil], "\(dataset)")
+                    #expect(rows.map { $0["days"]?.integer } == [2, 1], "\(dataset)")
+                }
+                try await storesAreWell(desk)
+                #expect(desk.text("data/files/all.csv").contains("note"))
+                #expect(desk.text("data/files/TRADE_001/as_json.json").contains("now"))
+                let journal = try await desk.command("journal", "tail", "-n", "5")
+                #expect(journal.output.contains("data.widened core as_csv/TRADE_001/AAPL"))
+                // What cannot be taken is said by the core that does not start.
+                try text.replacing(
+                    narrow, with: wide.replacing("days: integer", with: "days: text")
+                )
+                .write(toFile: desk.configurationFile, atomically: true, encoding: .utf8)
+                let halt = try await desk.command("account", "list")
+                #expect(halt.code == 0, "the running core goes on: \(halt)")
+                _ = try await desk.terminate()
+                let list = try await desk.command("account", "list")
+                #expect(list.code == 3, "\(list)")
+                #expect(list.errors.contains("Only optional fields can be added"), "\(list)")
+            }
+        }
+
         /// What was acknowledged of a row: the lock is between writers and the test.
         private final class Acknowledged: Sendable {
             let days = Mutex<[String: Int]>([:])

@@ -36,13 +36,13 @@ public struct DeclaredRows: Sendable {
         (rows[key]?.sequence ?? deletions[key]) == sequence
     }
 
-    /// Rows that were written before fields were added to their dataset, in the order of their keys'
-    /// texts.
+    /// Rows that were written before fields were added to their dataset, in an order that is always the
+    /// same.
     var narrow: [DeclaredRow] {
-        rows.values.filter(\.isNarrow).sorted {
-            $0.row.values.lazy.map(\.description).lexicographicallyPrecedes(
-                $1.row.values.lazy.map(\.description))
-        }
+        rows.values.filter(\.isNarrow)
+            .map { (known: $0, words: [$0.row.dataset] + $0.row.values.map(\.description)) }
+            .sorted { $0.words.lexicographicallyPrecedes($1.words) }
+            .map(\.known)
     }
 }
 
