@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "TradingHTTP",
             dependencies: [
-                "Ledger", "Trading", httpTypes, hummingbird, jwt, logging, metrics, nioCore,
+                "ExactJSON", "Ledger", "Trading", httpTypes, hummingbird, jwt, logging, metrics,
+                nioCore,
             ], swiftSettings: house),
 
         // The rooms.
@@ -185,7 +186,8 @@ let package = Package(
         .testTarget(
             name: "OpsdTests",
             dependencies: [
-                "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading",
+                "opsd", "Control", coreMetrics, "DualWrite", "Ledger", "TradingHTTP", "StrictYAML",
+                "Trading",
                 "CurlClient", "ExactJSON",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,

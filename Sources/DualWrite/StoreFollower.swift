@@ -265,7 +265,9 @@ public final class StoreFollower: Sendable {
             return applied
         }
         content.withLock { $0.state.behindSince = first.time }
-        let batch = StoreBatch(net: [run], after: applied) { datasets.contains($0) }
+        let batch = StoreBatch(net: [run], after: applied) {
+            datasets.contains($0)
+        }
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
         return last

@@ -17,13 +17,21 @@ public final class TradingCore: Sendable {
         /// Tasks that carry orders to the broker. Each has up to `callsPerWorker` calls under way.
         public var workers = 20
         public var callsPerWorker = 16
+        /// The datasets that the configuration declares.
+        public var declared: [Schema] = []
+        /// Most rows that they may have together.
+        public var declaredRowsMax = 1_000_000
 
         public init() {}
     }
 
     public let engine: Engine
     public let history: OrderHistory
+    /// For the rows of declared datasets.
+    public let data: DataHistory
     public let checkpoint: Checkpoint
+    /// The datasets that the configuration declares.
+    public let declared: SchemaCatalogue
     /// The journal, for those who keep copies.
     public let feed: JournalFeed
     /// The journal's name, by which a store knows what it is a copy of.
@@ -40,11 +48,15 @@ public final class TradingCore: Sendable {
     public enum StartFailure: Error, Sendable, CustomStringConvertible {
         case journal(JournalError)
         case recovery(Recovery.Failure)
+        /// The rows of a dataset that has got more fields could not be written anew.
+        case widening(EngineError)
 
         public var description: String {
             switch self {
             case .journal(let error): error.description
             case .recovery(let error): error.description
+            case .widening(let error):
+                "the rows of a dataset that has got more fields could not be written anew: \(error)"
             }
         }
     }
@@ -81,13 +93,30 @@ public final class TradingCore: Sendable {
         }
         let recovered: Recovery.Outcome
         do {
-            recovered = try await Recovery.run(rules: rules, journal: reader, store: store)
+            recovered = try await Recovery.run(
+                rules: rules, journal: reader, store: store,
+                declared: DeclaredRows(options.declared, countMax: options.declaredRowsMax))
         } catch {
             throw .recovery(error)
         }
-        return TradingCore(
+        let core = TradingCore(
             rules: rules, recovered: recovered, journalDirectory: journalDirectory,
             handOver: handOver, store: store, broker: broker, options: options)
+        if !recovered.state.declared.narrow.isEmpty { try await core.widenRows() }
+        return core
+    }
+
+    /// Before anybody can write one of them: in a checkpoint all rows of a dataset have as many fields.
+    private func widenRows() async throws(StartFailure) {
+        do {
+            let count = try await engine.perform { state, now throws(Refusal) in
+                state.widenRows(at: now)
+            }
+            logger.notice("wrote rows anew with the fields added", metadata: ["rows": "\(count)"])
+        } catch {
+            await engine.stop()
+            throw .widening(error)
+        }
     }
 
     private init(
@@ -98,7 +127,9 @@ public final class TradingCore: Sendable {
         let counters = OutcomeCounters()
         feed = JournalFeed(
             directory: journalDirectory, head: recovered.state.lastSequence,
-            rowsMax: options.feedRows, schemas: Datasets.catalogue)
+            rowsMax: options.feedRows,
+            schemas: SchemaCatalogue(
+                Datasets.catalogue.schemas + recovered.state.declared.catalogue.schemas))
         journalIdentity = recovered.state.digestKey.journalIdentity
         engine = Engine.start(
             state: recovered.state, options: options.engine, checkpoint: recovered.checkpoint,
@@ -115,6 +146,9 @@ public final class TradingCore: Sendable {
         checkpoint = recovered.checkpoint
         history = OrderHistory(
             published: engine.published, checkpoint: recovered.checkpoint, store: store)
+        data = DataHistory(
+            published: engine.published, checkpoint: recovered.checkpoint, store: store)
+        declared = recovered.state.declared.catalogue
         self.rules = rules
         self.broker = broker
         self.options = options

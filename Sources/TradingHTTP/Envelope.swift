@@ -8,9 +8,10 @@ package import Trading
 /// The documents' envelope: `{"code":200,"data":…,"message":"ok"}`.
 package enum Envelope {
     package static func success(
-        _ status: HTTPResponse.Status = .ok, _ data: (inout JSONWriter) -> Void
+        _ status: HTTPResponse.Status = .ok, message: String = "ok",
+        _ data: (inout JSONWriter) -> Void
     ) -> Response {
-        response(status, message: "ok", data)
+        response(status, message: message, data)
     }
 
     package static func failure(
@@ -110,11 +111,13 @@ extension APIError {
         let status: HTTPResponse.Status
         var retryAfterSeconds: Int?
         switch refusal {
-        case .unknownAccount, .unknownOrder: status = .notFound
+        case .unknownAccount, .unknownOrder, .unknownRow: status = .notFound
         case .accountClosed, .risk, .insufficientFunds, .insufficientPosition, .notCancelable,
             .notResolvable, .invalid:
             status = .unprocessableContent
         case .clientOrderIDTaken: status = .conflict
+        case .conditionFailed: status = .preconditionFailed
+        case .tooManyRows: status = .init(code: 507, reasonPhrase: "Insufficient Storage")
         case .tooManyOrders:
             status = .tooManyRequests
             retryAfterSeconds = 1

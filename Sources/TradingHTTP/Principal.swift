@@ -1,10 +1,12 @@
+import HTTPTypes
+
 /// What a token may be used for. There is no user management: tokens, and a list of roles.
 public enum TokenRole: String, Sendable, CaseIterable {
     case admin, trader, researcher, viewer
 
     var permissions: [String] {
         switch self {
-        case .admin: ["trade", "read", "market_data", "manage_tokens"]
+        case .admin: ["trade", "read", "market_data", "manage_tokens", "manage_data"]
         case .trader: ["trade", "read", "market_data"]
         case .researcher: ["read", "market_data"]
         case .viewer: ["read"]
@@ -19,4 +21,11 @@ struct Principal: Sendable, Hashable {
     let permissions: Set<String>
     let tokenID: String
     let expiresAtSeconds: Int64
+
+    func require(_ permission: String) throws(APIError) {
+        guard permissions.contains(permission) else {
+            throw APIError(
+                status: .forbidden, message: "the token's role has no permission '\(permission)'")
+        }
+    }
 }

@@ -10,6 +10,7 @@ public struct TradingAPI: Sendable {
     let core: TradingCore
     /// For lists: by their routes, where they have one.
     let lists: OrderHistory
+    let data: DataAPI
     let quotes: QuoteBoard
     let directory: AccountDirectory
     let limits: RequestLimits
@@ -18,12 +19,14 @@ public struct TradingAPI: Sendable {
     let acceptDuration = Timer(label: "opsd_order_accept_duration_seconds")
 
     public init(
-        core: TradingCore, routed: (any RoutedRows)? = nil, quotes: QuoteBoard,
-        directory: AccountDirectory, limits: RequestLimits, authority: TokenAuthority,
+        core: TradingCore, routed: (any RoutedRows)? = nil,
+        delivery: (any DataDelivery)? = nil, quotes: QuoteBoard, directory: AccountDirectory,
+        limits: RequestLimits, authority: TokenAuthority,
         accessLog: AccessLog
     ) {
         self.core = core
         lists = routed.map(core.history.reading) ?? core.history
+        data = DataAPI(core: core, routed: routed, delivery: delivery)
         self.quotes = quotes
         self.directory = directory
         self.limits = limits
@@ -48,6 +51,7 @@ public struct TradingAPI: Sendable {
         api.get("positions", use: listPositions)
         api.get("deals", use: listDeals)
         api.get("quotes/{symbol}", use: getQuote)
+        data.addRoutes(to: api)
         api.post("tokens/refresh", use: refreshToken)
         api.post("tokens/revoke", use: revokeToken)
         return router
@@ -63,10 +67,7 @@ public struct TradingAPI: Sendable {
     }
 
     private func require(_ permission: String, _ principal: Principal) throws(APIError) {
-        guard principal.permissions.contains(permission) else {
-            throw APIError(
-                status: .forbidden, message: "the token's role has no permission '\(permission)'")
-        }
+        try principal.require(permission)
     }
 }
 

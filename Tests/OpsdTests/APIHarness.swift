@@ -49,6 +49,7 @@ struct APIHarness {
     static func run(
         requestsPerSecond: Int = 1_000_000, ordersPerMinute: Int = 1_000_000,
         allRequestsPerSecond: Int = 1_000_000, quotesPerSecond: Int = 1_000_000,
+        declared: [Schema] = [], delivery: (any DataDelivery)? = nil,
         _ body: (APIHarness) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory()
@@ -56,11 +57,15 @@ struct APIHarness {
         let configuration = try Configuration.load(
             path, environment: { _ in nil }, loginName: "lin")
         let broker = BrokerDouble()
+        var options = Self.options
+        options.declared = declared
+        options.declaredRowsMax = 1_500
         let core = try await TradingCore.start(
             rules: AccountRules.all(of: configuration.accounts, timeZone: .gmt),
             journalDirectory: folder.path("journal"),
             store: try SQLiteStore(
-                path: folder.path("state.sqlite"), schemas: Datasets.catalogue),
+                path: folder.path("state.sqlite"),
+                schemas: SchemaCatalogue(Datasets.catalogue.schemas + declared)),
             broker: broker, options: options)
         let orders = Dictionary(
             uniqueKeysWithValues: configuration.accounts.tradingAccounts.map {
@@ -69,7 +74,7 @@ struct APIHarness {
         let authority = await TokenAuthority(secret: configuration.secrets.jwt)
         let accessLog = AccessLog(path: folder.path("access.log"))
         let api = TradingAPI(
-            core: core,
+            core: core, delivery: delivery,
             quotes: QuoteBoard(
                 broker: broker, account: "DATA_001", preloaded: [],
                 quotesPerSecond: quotesPerSecond, fetchesPerMinute: 1_000_000),
@@ -112,7 +117,7 @@ struct APIHarness {
         try outcome.get()
     }
 
-    private static var options: TradingCore.Options {
+    static var options: TradingCore.Options {
         var options = TradingCore.Options()
         options.workers = 1
         options.callsPerWorker = 4
@@ -141,10 +146,11 @@ struct APIHarness {
     /// - Parameter token: what follows `Bearer `; nil for no such header.
     func call(
         _ method: CurlRequest.Method, _ path: String, token: String?, body: [UInt8]? = nil,
-        authorization: String? = nil
+        authorization: String? = nil, headers further: CurlHeaders = [:]
     ) async throws -> Answer {
         var headers: CurlHeaders = ["Content-Type": "application/json"]
         if let token { headers["Authorization"] = "Bearer \(token)" }
+        for field in further.fields { headers[field.name] = field.value }
         if let authorization { headers["Authorization"] = authorization }
         let response = try await curl.send(
             CurlRequest(method, url + path, headers: headers, body: body, timeout: .seconds(20)))

@@ -61,6 +61,11 @@ extension Schema {
             values: row.values + [Value](repeating: .null, count: missing.count))
     }
 
+    /// As `completed`, or why the row is none of this schema.
+    public func fitted(_ row: Row) throws(RowError) -> Row {
+        try self.row(completed(row).values)
+    }
+
     /// A row of this schema, or why the values do not make one.
     public func row(_ values: [Value]) throws(RowError) -> Row {
         guard values.count == fields.count else {

@@ -167,9 +167,11 @@ extension FileLayout {
             let header = lines.first
         else { throw RowFileError(problem: "it is no CSV: a quote is not closed") }
         let keys = entryFields.map { schema.fields[$0] }
-        var columns: [Int] = []
-        for name in keys.map(\.name) + shown.map(\.name) {
-            guard let column = header.firstIndex(of: name) else {
+        // A file from before an optional field was declared has no column for it.
+        var columns: [Int?] = []
+        for (name, field) in keys.map({ ($0.name, $0) }) + shown.map({ ($0.name, $0.field) }) {
+            let column = header.firstIndex(of: name)
+            guard column != nil || field.isOptional else {
                 throw RowFileError(problem: "the column '\(name)' is missing")
             }
             columns.append(column)
@@ -181,11 +183,10 @@ extension FileLayout {
             }
             var values: [Value] = []
             for (column, field) in zip(columns, keys + shown.map(\.field)) {
-                guard let value = Self.value(line[column], of: field) else {
+                guard let value = Self.value(column.flatMap { line[$0] }, of: field) else {
+                    let name = column.flatMap { header[$0] } ?? ""
                     throw RowFileError(
-                        problem:
-                            "line \(number + 1): \(header[column] ?? "") is no \(field.type.rawValue)"
-                    )
+                        problem: "line \(number + 1): \(name) is no \(field.type.rawValue)")
                 }
                 values.append(value)
             }

@@ -11,10 +11,17 @@ public final class SQLiteStore: RowStore {
     private let path: String
     private let database: DatabasePool
     private let tables: [String: StoreTable]
+    private let setsAside: Bool
 
-    /// Opens the database, and makes it and the tables of the schemas that it lacks.
-    public init(path: String, schemas: SchemaCatalogue) throws(StoreError) {
+    /// Opens the database, and makes it and the tables of the schemas that it lacks. Throws `refused`
+    /// where a declared dataset has changed in another way than by optional fields at its end.
+    /// - Parameter setsAside: whether rows of a dataset that has no schema are kept until it has one again,
+    ///   instead of refused.
+    public init(
+        path: String, schemas: SchemaCatalogue, setsAside: Bool = false
+    ) throws(StoreError) {
         self.path = path
+        self.setsAside = setsAside
         tables = Dictionary(
             uniqueKeysWithValues: schemas.schemas.map { ($0.dataset, StoreTable($0)) })
         do {
@@ -31,10 +38,17 @@ public final class SQLiteStore: RowStore {
             }
             let database = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-            let tables = tables
-            try database.write { database in
-                for table in tables.values { try table.prepare(database) }
-                for statement in StampTables.creation { try database.execute(sql: statement) }
+            let schemas = schemas.schemas
+            try database.write { [tables] database in
+                for statement in StampTables.creation + DeclaredTables.creation {
+                    try database.execute(sql: statement)
+                }
+                for schema in schemas {
+                    guard let table = tables[schema.dataset] else { continue }
+                    try DeclaredTables.fit(schema, table, store: path, in: database)
+                    try table.prepare(database)
+                    try DeclaredTables.takeBack(schema, table, in: database)
+                }
             }
             self.database = database
         } catch {
@@ -64,17 +78,19 @@ public final class SQLiteStore: RowStore {
     }
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
-        let tables = tables
-        let path = path
+        let (tables, path, setsAside) = (tables, path, setsAside)
         do {
             try await database.write { database in
                 let applied = try StampTables.appliedSequence(database)
                 guard try batch.isDue(at: applied, of: path) else { return }
                 for change in batch.changes {
-                    guard let table = tables[change.key.dataset] else {
+                    if let table = tables[change.key.dataset] {
+                        try table.apply(change, to: database)
+                    } else if setsAside {
+                        try DeclaredTables.setAside(change, in: database)
+                    } else {
                         throw unknown(change.key.dataset, path)
                     }
-                    try table.apply(change, to: database)
                 }
                 try StampTables.write(batch.digests, to: database)
                 try StampTables.write(batch.through, to: database)

@@ -105,6 +105,15 @@ struct StoreTable: Sendable {
         try statement.execute(binding: values, then: stamped.sequence.rawValue)
     }
 
+    func isEmpty(_ database: Database) throws -> Bool {
+        try GRDB.Row.fetchOne(database, sql: "SELECT 1 FROM \(name) LIMIT 1") == nil
+    }
+
+    /// `prepare` makes it anew.
+    func drop(_ database: Database) throws {
+        try database.execute(sql: "DROP TABLE IF EXISTS \(name)")
+    }
+
     func empty(_ database: Database) throws {
         try database.execute(sql: "DELETE FROM \(name)")
     }

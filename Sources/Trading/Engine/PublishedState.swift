@@ -13,6 +13,7 @@ public final class PublishedState: Sendable {
         var positions: [String: [String: Tracked<Position>]] = [:]
         var accounts: [String: Tracked<AccountState>] = [:]
         var revokedTokens = RevokedTokens()
+        var declared: [RowKey: DeclaredRow] = [:]
         var head = SequenceNumber.none
         var unknownOrders = 0
         var isJournalFull = false
@@ -42,6 +43,7 @@ public final class PublishedState: Sendable {
                 positions[position.value.accountID, default: [:]][position.value.symbol] = position
             case .account(let account): accounts[account.value.accountID] = account
             case .revocation(let revocation): revokedTokens.insert(revocation, at: now)
+            case .declared(let key, let row): declared[key] = row
             }
         }
     }
@@ -55,6 +57,7 @@ public final class PublishedState: Sendable {
         initial.positions = state.positions
         initial.accounts = state.accounts
         initial.revokedTokens = state.revocations
+        initial.declared = state.declared.rows
         initial.head = state.lastSequence
         content = Mutex(initial)
     }
@@ -110,6 +113,11 @@ public final class PublishedState: Sendable {
 
     public func isRevoked(tokenID: String) -> Bool {
         content.withLock { $0.revokedTokens.contains(tokenID) }
+    }
+
+    /// A row of a dataset that the configuration declares.
+    public func declaredRow(_ key: RowKey) -> StampedRow? {
+        content.withLock { $0.declared[key] }?.stamped
     }
 
     /// Takes over what one batch changed.

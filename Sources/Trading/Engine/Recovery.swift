@@ -42,7 +42,8 @@ public enum Recovery {
     ///   while it is far behind, or gone.
     public static func run(
         rules: [AccountRules], journal: JournalReader, store: any RowStore,
-        at now: Timestamp = .now(), unwrittenPagesMax: Int = 200
+        declared: DeclaredRows = DeclaredRows(), at now: Timestamp = .now(),
+        unwrittenPagesMax: Int = 200
     ) async throws(Failure) -> Outcome {
         do {
             let head = try journal.head()
@@ -51,7 +52,8 @@ public enum Recovery {
                 throw Failure.storeAhead(store: stored, journal: head.sequence)
             }
             var state = TradingState(
-                rules: rules, digestKey: try journal.digestKey(), sequence: stored)
+                rules: rules, digestKey: try journal.digestKey(), sequence: stored,
+                declared: declared)
             try await load(store, at: now, into: &state)
             // Where nothing follows what is stored, the store has all there is, although a new
             // journal's head (an epoch's entry 0) has a higher number.
@@ -80,6 +82,9 @@ public enum Recovery {
         for dataset in ["balances", "positions", "accounts", "risk"] {
             try await loadWhole(dataset, store, stamps, into: &state)
         }
+        for schema in state.declared.catalogue.schemas {
+            try await loadDeclared(schema, store, stamps, into: &state)
+        }
         var live = RowQuery(dataset: "orders")
         live.present = ["compensation"]
         var revocations = RowQuery(dataset: "revocations")
@@ -104,11 +109,46 @@ public enum Recovery {
             guard let (scope, hash) = try state.restore(row) else { continue }
             found[scope, default: .empty].add(hash)
         }
+        if let scope = difference(between: found, and: stamps, in: dataset) { throw damaged(scope) }
+    }
+
+    /// A scope whose rows do not give the digest that stands beside them.
+    private static func difference(
+        between found: [DigestScope: Digest], and stamps: [DigestStamp], in dataset: String
+    ) -> DigestScope? {
+        var found = found
         let expected = stamps.filter { $0.scope.dataset == dataset && $0.digest != .empty }
         for stamp in expected where found.removeValue(forKey: stamp.scope) != stamp.digest {
-            throw damaged(stamp.scope)
+            return stamp.scope
         }
-        if let unexpected = found.keys.first { throw damaged(unexpected) }
+        return found.keys.first
+    }
+
+    /// As `loadWhole`. The rows may be from before optional fields were added at the end, all of them:
+    /// then their digests are those of the shorter encodings.
+    private static func loadDeclared(
+        _ schema: Schema, _ store: any RowStore, _ stamps: [DigestStamp],
+        into state: inout TradingState
+    ) async throws {
+        var query = RowQuery(dataset: schema.dataset)
+        query.limit = .max
+        let rows = try await store.rows(query)
+        var wrong: DigestScope?
+        for count in schema.encodedCounts(of: rows) {
+            var found: [DigestScope: Digest] = [:]
+            for row in rows.lazy.map(\.row) {
+                let scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
+                found[scope, default: .empty].add(
+                    state.declaredHash(of: row, in: schema, encodedCount: count))
+            }
+            let scope = difference(between: found, and: stamps, in: schema.dataset)
+            guard let scope else {
+                for row in rows { state.restore(row, of: schema, encodedCount: count) }
+                return
+            }
+            wrong = wrong ?? scope
+        }
+        if let wrong { throw damaged(wrong) }
     }
 
     private static func damaged(_ scope: DigestScope) -> StoreError {
@@ -150,6 +190,21 @@ public enum Recovery {
         }
         try await writing?.value
         return count
+    }
+}
+
+extension Schema {
+    /// How many values the encodings of all these rows may have: all, or less those at the end that are
+    /// optional and null in every row.
+    fileprivate func encodedCounts(of rows: [StampedRow]) -> [Int] {
+        var counts = [fields.count]
+        for index in fields.indices.reversed() {
+            guard index >= keyCount, fields[index].isOptional,
+                rows.allSatisfy({ $0.row.values[index] == .null })
+            else { break }
+            counts.append(index)
+        }
+        return counts
     }
 }
 

@@ -1,3 +1,5 @@
+public import Ledger
+
 /// Why the core did not do what it was asked. Nothing has changed when it is thrown.
 public enum Refusal: Error, Sendable, Equatable {
     case unknownAccount(String)
@@ -19,6 +21,13 @@ public enum Refusal: Error, Sendable, Equatable {
     case queueFull(capacity: Int)
     case notCancelable(orderID: String, status: String)
     case notResolvable(orderID: String, status: String)
+    /// No row of a declared dataset, or one of another account.
+    case unknownRow(String)
+    /// What a write asks of the row is not so: the row's present sequence number, nil where there is no
+    /// row. Reading it again and deciding anew helps.
+    case conditionFailed(row: String, sequence: SequenceNumber?)
+    /// Rows of declared datasets are held in memory, and there are as many as may be.
+    case tooManyRows(limit: Int)
 }
 
 extension Refusal: CustomStringConvertible {
@@ -44,6 +53,12 @@ extension Refusal: CustomStringConvertible {
         case .notCancelable(let orderID, let status): "\(orderID) is \(status)"
         case .notResolvable(let orderID, let status):
             "\(orderID) is \(status); only an unknown order can be resolved by hand"
+        case .unknownRow(let row): "there is no row '\(row)' for this token"
+        case .conditionFailed(let row, nil): "there is no row '\(row)', so no condition on it holds"
+        case .conditionFailed(let row, let sequence?):
+            "the row '\(row)' stands at \(sequence.rawValue), which is not what was asked for; read it again"
+        case .tooManyRows(let limit):
+            "the declared datasets have \(limit) rows, and more are not held; delete some"
         }
     }
 }

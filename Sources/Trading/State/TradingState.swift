@@ -24,6 +24,7 @@ public struct TradingState: Sendable {
     private(set) var accounts: [String: Tracked<AccountState>] = [:]
     private(set) var risk: [String: Tracked<RiskDay>] = [:]
     private(set) var revocations = RevokedTokens()
+    private(set) var declared: DeclaredRows
     private(set) var digests: [DigestScope: Digest] = [:]
     /// Everything up to here that had ended has left `orders`.
     private(set) var evictedThrough: SequenceNumber = .none
@@ -34,11 +35,15 @@ public struct TradingState: Sendable {
     /// How many steps of the undo list belong to what was handed on.
     private var undoHandedOn = 0
 
-    public init(rules: [AccountRules], digestKey: SipHashKey, sequence: SequenceNumber) {
+    public init(
+        rules: [AccountRules], digestKey: SipHashKey, sequence: SequenceNumber,
+        declared: DeclaredRows = DeclaredRows()
+    ) {
         self.rules = Dictionary(
             rules.map { ($0.accountID, $0) }, uniquingKeysWith: { first, _ in first })
         self.digestKey = digestKey
         self.sequence = sequence
+        self.declared = declared
     }
 
     public var lastSequence: SequenceNumber { sequence }
@@ -70,78 +75,6 @@ struct ClientOrderKey: Hashable, Sendable {
     let clientOrderID: String
 }
 
-/// What a commit hands on: drafts for the journal, the rows for readers and the checkpoint, and
-/// what is to be done now that the entries are durable.
-public struct CommittedBatch: Sendable {
-    var drafts: [EntryDraft] = []
-    var changes: [StoreBatch.Change] = []
-    var news: [News] = []
-    var effects: [Effect] = []
-    /// Steps of the state's undo list that belong to it.
-    var undoCount = 0
-
-    /// As those take it who follow the journal.
-    var run: JournalRun { JournalRun(drafts: drafts, changes: changes) }
-}
-
-/// A new version of something that readers see.
-enum News: Sendable {
-    case order(Tracked<Order>)
-    case balance(Tracked<Balance>)
-    case position(Tracked<Position>)
-    case account(Tracked<AccountState>)
-    case revocation(Revocation)
-}
-
-/// What follows from a decision once it is durable.
-public enum Effect: Sendable, Hashable {
-    /// An order wants to go to the broker.
-    case dispatch(orderID: String)
-    /// An order at the broker wants to be cancelled.
-    case cancelAtBroker(orderID: String)
-    /// An account has orders at the broker whose fate must be followed.
-    case follow(accountID: String)
-    /// The broker's word on an order is missing.
-    case lookUp(orderID: String)
-    /// A saga has come to its end.
-    case sagaEnded(SagaStep)
-    case orderEnded(OrderStatus)
-}
-
-/// The entry that a decision is writing.
-private struct OpenEntry: Sendable {
-    var changes: [RowChange] = []
-    var scopes: [DigestScope] = []
-    var rows: [(key: RowKey, row: Row)] = []
-    /// Where each row stands, once there are more than a look through all of them is quicker for.
-    private var places: [RowKey: Int] = [:]
-
-    private static let searchedCountMax = 8
-
-    /// A row that one decision changes twice is journaled once, as it stands at the end.
-    mutating func add(_ change: RowChange, key: RowKey, row: Row, scope: DigestScope) {
-        if let index = place(of: key) {
-            changes[index] = change
-            rows[index].row = row
-        } else {
-            changes.append(change)
-            rows.append((key, row))
-            notePlaces()
-        }
-        if !scopes.contains(scope) { scopes.append(scope) }
-    }
-
-    private func place(of key: RowKey) -> Int? {
-        rows.count > Self.searchedCountMax
-            ? places[key] : rows.firstIndex(where: { $0.key == key })
-    }
-
-    private mutating func notePlaces() {
-        guard rows.count > Self.searchedCountMax else { return }
-        for index in places.count..<rows.count { places[rows[index].key] = index }
-    }
-}
-
 private enum Undo: Sendable {
     case order(String, Tracked<Order>?)
     case balance(String, Tracked<Balance>?)
@@ -149,6 +82,7 @@ private enum Undo: Sendable {
     case account(String, Tracked<AccountState>?)
     case risk(String, Tracked<RiskDay>?)
     case revocation(String)
+    case declared(RowKey, DeclaredRow?)
     case digest(DigestScope, Digest?)
     case sequence(SequenceNumber)
 }
@@ -230,14 +164,44 @@ extension TradingState {
         let change = RowChange.put(row, keyCount: schema.keyCount)
         let hash = digestKey.hash(change.encoded)
         let scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
+        updateDigest(of: scope) { digest in
+            if let old { digest.remove(old.sum) }
+            digest.add(hash)
+        }
+        open.add(change, key: row.key(in: schema), row: row, scopes: [scope])
+        return hash
+    }
+
+    private mutating func updateDigest(of scope: DigestScope, _ change: (inout Digest) -> Void) {
         let before = digests[scope]
         undo.append(.digest(scope, before))
         var digest = before ?? .empty
-        if let old { digest.remove(old.sum) }
-        digest.add(hash)
+        change(&digest)
         digests[scope] = digest
-        open.add(change, key: row.key(in: schema), row: row, scope: scope)
-        return hash
+    }
+
+    /// Puts a row of a declared dataset; of an account's that was another's, both digests change.
+    mutating func put(_ row: Row, of schema: Schema) {
+        let change = RowChange.put(row, keyCount: schema.keyCount)
+        let new = DeclaredRow(
+            row, in: schema, hash: digestKey.hash(change.encoded), sequence: nextSequence)
+        replace(row.key(in: schema), with: new, change)
+    }
+
+    mutating func delete(_ key: RowKey) {
+        replace(key, with: nil, .delete(key))
+    }
+
+    private mutating func replace(_ key: RowKey, with new: DeclaredRow?, _ change: RowChange) {
+        let old = declared[key]
+        undo.append(.declared(key, old))
+        declared.set(new, for: key)
+        if new == nil { declared.noteDeletion(of: key, at: nextSequence) }
+        if let old { updateDigest(of: old.scope) { $0.remove(old.digest.sum) } }
+        if let new { updateDigest(of: new.scope) { $0.add(new.digest.sum) } }
+        open.add(
+            change, key: key, row: new?.row, scopes: [old?.scope, new?.scope].compactMap { $0 })
+        uncommitted.news.append(.declared(key, new))
     }
 
     /// Closes the changes since the last seal into one entry.
@@ -369,6 +333,7 @@ extension TradingState {
         case .account(let account, let old): accounts[account] = old
         case .risk(let master, let old): risk[master] = old
         case .revocation(let token): revocations.remove(token)
+        case .declared(let key, let old): declared.set(old, for: key)
         case .digest(let scope, let old): digests[scope] = old
         case .sequence(let old): sequence = old
         }
@@ -449,22 +414,50 @@ extension TradingState {
         var changes: [StoreBatch.Change] = []
         changes.reserveCapacity(entry.changes.count)
         for change in entry.changes {
-            var row = try change.row()
-            guard let schema = Datasets.catalogue[row.dataset] else { continue }
-            guard change.operation == .put else {
-                let key = RowKey(dataset: row.dataset, values: row.values)
-                changes.append(StoreBatch.Change(key: key, row: nil, sequence: entry.sequence))
-                continue
+            var stored = try change.storeChange(at: entry.sequence, in: Datasets.catalogue)
+            if let schema = declared.catalogue[change.dataset] {
+                stored = try replay(stored, of: schema, encoded: change.encoded)
+            } else if let row = stored.row {
+                // The rows of a dataset that is declared no more go to the checkpoint alone.
+                try restore(
+                    StampedRow(row: row, sequence: entry.sequence),
+                    rowHash: digestKey.hash(change.encoded))
             }
-            row = schema.completed(row)
-            let stamped = StampedRow(row: row, sequence: entry.sequence)
-            try restore(stamped, rowHash: digestKey.hash(change.encoded))
-            changes.append(
-                StoreBatch.Change(key: row.key(in: schema), row: row, sequence: entry.sequence))
+            changes.append(stored)
         }
         for stamp in entry.draft.digests { restore(stamp) }
         sequence = entry.sequence
         return changes
+    }
+
+    private mutating func replay(
+        _ change: StoreBatch.Change, of schema: Schema, encoded: [UInt8]
+    ) throws(RowError) -> StoreBatch.Change {
+        guard let row = change.row else {
+            declared.set(nil, for: change.key)
+            return change
+        }
+        let fitted = try schema.fitted(row)
+        let known = DeclaredRow(
+            fitted, in: schema, hash: digestKey.hash(encoded), sequence: change.sequence,
+            encodedCount: row.values.count)
+        declared.set(known, for: change.key)
+        return StoreBatch.Change(key: change.key, row: fitted, sequence: change.sequence)
+    }
+
+    /// Takes a row of a declared dataset as it was checkpointed.
+    /// - Parameter encodedCount: how many of its values were in the entry that wrote it.
+    mutating func restore(_ stamped: StampedRow, of schema: Schema, encodedCount: Int) {
+        let hash = declaredHash(of: stamped.row, in: schema, encodedCount: encodedCount)
+        let known = DeclaredRow(
+            stamped.row, in: schema, hash: hash, sequence: stamped.sequence,
+            encodedCount: encodedCount)
+        declared.set(known, for: stamped.row.key(in: schema))
+    }
+
+    func declaredHash(of row: Row, in schema: Schema, encodedCount: Int) -> UInt128 {
+        let written = Row(dataset: row.dataset, values: Array(row.values.prefix(encodedCount)))
+        return digestKey.hash(written.encoded(keyCount: schema.keyCount))
     }
 
     /// Goes on after an entry; the first in a new journal is an epoch's entry 0.

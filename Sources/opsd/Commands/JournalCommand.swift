@@ -46,7 +46,8 @@ struct JournalCommand: AsyncParsableCommand {
                 throw CommandFailure(
                     .badInput, "'\(sequence)' is no sequence number; write 1099511627818 or 1-42")
             }
-            try JournalAccess(options).read { reader in
+            let access = try JournalAccess(options)
+            try access.read { reader in
                 let before = SequenceNumber(rawValue: wanted.rawValue - 1)
                 guard let entry = try reader.entries(after: before, limit: 1).first,
                     entry.sequence == wanted
@@ -55,7 +56,7 @@ struct JournalCommand: AsyncParsableCommand {
                         .badInput,
                         "there is no entry \(sequence); the last is \(try reader.head().sequence)")
                 }
-                EntryText.showWhole(entry, options)
+                EntryText.showWhole(entry, access.catalogue, options)
             }
         }
     }
@@ -154,9 +155,13 @@ private struct CheckpointHead {
 /// Opens the journal of the configuration, and says in exit codes what reading it said.
 private struct JournalAccess {
     let directory: String
+    /// The datasets whose fields have names.
+    let catalogue: SchemaCatalogue
 
     init(_ options: CommonOptions) throws(CommandFailure) {
-        directory = DataLayout(try options.loadConfiguration()).journal
+        let configuration = try options.loadConfiguration()
+        directory = DataLayout(configuration).journal
+        catalogue = configuration.catalogue
     }
 
     func read(_ body: (JournalReader) throws -> Void) throws {
@@ -184,9 +189,11 @@ private enum EntryText {
         }
     }
 
-    static func showWhole(_ entry: Entry, _ options: CommonOptions) {
+    static func showWhole(
+        _ entry: Entry, _ catalogue: SchemaCatalogue, _ options: CommonOptions
+    ) {
         let lines = entry.changes.map { change in
-            let fields = named(change).map { "    \($0.name): \($0.value)" }
+            let fields = named(change, catalogue).map { "    \($0.name): \($0.value)" }
             return "  \(change.operation) \(key(change))\n" + fields.joined(separator: "\n")
         }
         let digests = entry.draft.digests.map {
@@ -209,7 +216,7 @@ private enum EntryText {
                     json.member("dataset", change.dataset)
                     json.name("row")
                     json.object { json in
-                        for field in named(change) {
+                        for field in named(change, catalogue) {
                             json.name(field.name)
                             json.value(field.value)
                         }
@@ -231,15 +238,14 @@ private enum EntryText {
     }
 
     private static func key(_ change: RowChange) -> String {
-        guard let row = try? change.row(), let schema = Datasets.catalogue[change.dataset] else {
-            return change.dataset
-        }
-        return row.key(in: schema).description
+        (try? change.storeChange(at: .none, in: SchemaCatalogue([])))?.key.description ?? change.dataset
     }
 
-    private static func named(_ change: RowChange) -> [(name: String, value: Value)] {
+    private static func named(
+        _ change: RowChange, _ catalogue: SchemaCatalogue
+    ) -> [(name: String, value: Value)] {
         guard let row = try? change.row() else { return [] }
-        let schema = Datasets.catalogue[change.dataset]
+        let schema = catalogue[change.dataset]
         return row.values.enumerated().map { index, value in
             let name = schema.flatMap { index < $0.fields.count ? $0.fields[index].name : nil }
             return (name ?? "\(index)", value)

@@ -84,7 +84,7 @@ struct RebuildCommand: AsyncParsableCommand {
         }
         if let answer { return try answer.data(Done.self).applied_sequence ?? "unknown" }
         return try await access.withStoppedCore { core in
-            let copies = StoreCopies(core, configuration, Datasets.catalogue)
+            let copies = StoreCopies(core, configuration, configuration.catalogue)
             guard let follower = copies.dualWrite[store] else { return "unknown" }
             // The core's own rows are brought up to date by its checkpoint, which does not run here.
             let work = Task { await core.checkpoint.run() }

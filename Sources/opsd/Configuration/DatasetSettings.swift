@@ -1,4 +1,5 @@
 import Ledger
+import Trading
 
 /// One entry of `datasets`: where a dataset's rows are kept, and for one that the trading core does not
 /// have, what they are made of.
@@ -31,6 +32,18 @@ struct DeclaredDataset: Sendable, Equatable {
     var schema: Schema
     /// Holds for a declared one; a cache's rows are dropped.
     var onFailure = FailureRule.rollForward
+}
+
+extension Configuration {
+    /// What the file declares to be kept; a cache is not.
+    var declaredSchemas: [Schema] {
+        datasets.compactMap { $0.declared.flatMap { $0.kind == .declared ? $0.schema : nil } }
+    }
+
+    /// Every dataset whose rows are kept: the trading core's, and those declared.
+    var catalogue: SchemaCatalogue {
+        SchemaCatalogue(Datasets.catalogue.schemas + declaredSchemas)
+    }
 }
 
 /// What happens to a write when one of its stores fails.

@@ -51,10 +51,12 @@ struct CoreAssembly: Sendable {
         options.journal.rollAtBytes = configuration.journal.rollAt
         // Stores that follow read from memory what has just become durable.
         if !configuration.datasets.isEmpty { options.feedRows = 50_000 }
+        options.declared = configuration.declaredSchemas
         let rules = AccountRules.all(
             of: configuration.accounts, timeZone: configuration.timeZone)
         do {
-            let store = try SQLiteStore(path: layout.checkpoint, schemas: Datasets.catalogue)
+            let store = try SQLiteStore(
+                path: layout.checkpoint, schemas: configuration.catalogue, setsAside: true)
             return try await TradingCore.start(
                 rules: rules, journalDirectory: layout.journal,
                 store: MeteredStore(store, name: "checkpoint"), broker: broker, options: options)

@@ -35,7 +35,7 @@ struct CoreProcess {
             try await assembly.start()
         }
         let quotes = assembly.quoteBoard()
-        let copies = StoreCopies(core, configuration, Datasets.catalogue)
+        let copies = StoreCopies(core, configuration, configuration.catalogue)
         CoreMetrics.collect(from: core, copies, into: registry)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
         let api = await tradingAPI(core, copies, quotes, accessLog)
@@ -73,7 +73,8 @@ struct CoreProcess {
                 directory.tradingAccounts.map { ($0.id, $0.tradingConfig.maxOrdersPerMinute) },
                 uniquingKeysWith: { first, _ in first }))
         return TradingAPI(
-            core: core, routed: RoutedReader(reader: copies.reader), quotes: quotes,
+            core: core, routed: RoutedReader(reader: copies.reader),
+            delivery: StoreDelivery(configuration, copies.dualWrite), quotes: quotes,
             directory: directory, limits: limits,
             authority: await TokenAuthority(secret: configuration.secrets.jwt),
             accessLog: accessLog)

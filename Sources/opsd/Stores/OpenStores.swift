@@ -125,7 +125,8 @@ extension Configuration {
     var routeTable: RouteTable {
         RouteTable(
             Dictionary(
-                datasets.filter { $0.old != nil }.map { dataset in
+                // The rows of a cache are not kept, so nothing brings them to a store.
+                datasets.filter { $0.old != nil && $0.declared?.kind != .cache }.map { dataset in
                     (
                         dataset.name,
                         Route(

@@ -59,6 +59,10 @@ struct RoutedReader: RoutedRows {
 
     func isRouted(_ dataset: String) -> Bool { reader.isRouted(dataset) }
 
+    func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
+        try await reader.row(key)
+    }
+
     func page(
         _ query: RowQuery
     ) async throws(StoreError) -> (total: Int, rows: [StampedRow]) {
