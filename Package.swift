@@ -78,7 +78,9 @@ let package = Package(
         .target(
             name: "Trading", dependencies: ["Ledger", "StrictYAML", logging, metrics],
             swiftSettings: house),
-        .target(name: "DualWrite", dependencies: ["Ledger", logging], swiftSettings: house),
+        .target(
+            name: "DualWrite", dependencies: ["ExactJSON", "Ledger", logging],
+            swiftSettings: house),
         .target(
             name: "Control",
             dependencies: ["Ledger", "CProcess", coreMetrics, grdb],
@@ -159,7 +161,7 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "DualWriteTests",
-            dependencies: ["DualWrite", "Ledger", "SQLiteStore", "TestSupport"],
+            dependencies: ["DualWrite", "ExactJSON", "Ledger", "SQLiteStore", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "PostgresStoreTests",
@@ -186,7 +188,7 @@ let package = Package(
             name: "OpsdTests",
             dependencies: [
                 "opsd", "Control", coreMetrics, "Ledger", "TradingHTTP", "StrictYAML", "Trading",
-                "CurlClient", "ExactJSON",
+                "CurlClient", "ExactJSON", "RedisStore",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],

@@ -191,28 +191,12 @@ public final class StoreFollower: Sendable {
             stop(.foreign(journal: other), position)
             return false
         }
-        guard position.journal != nil, try await isJournaled(position.applied) else {
+        guard position.journal != nil, try await feed.hasJournaled(position.applied) else {
             if position.journal == nil { return true }
             stop(.ahead(of: feed.head), position)
             return false
         }
         return true
-    }
-
-    private func isJournaled(_ sequence: SequenceNumber) async throws(StoreError) -> Bool {
-        let head = feed.head
-        // An epoch's entry 0 stands for its beginning.
-        if sequence == head || sequence.number == 0 { return sequence <= head }
-        if sequence > head { return false }
-        do {
-            let before = SequenceNumber(rawValue: sequence.rawValue - 1)
-            return try await feed.run(after: before, rowsMax: 1).drafts.first?.sequence == sequence
-        } catch JournalError.deleted {
-            // It is older than the oldest file: `step` finds out, and has it filled.
-            return true
-        } catch {
-            throw .unavailable(store: "journal", problem: error.description)
-        }
     }
 
     /// Fills what the store should have and does not; what it has and should not any more is left as it

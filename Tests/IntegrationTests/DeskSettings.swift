@@ -16,6 +16,8 @@ struct DeskSettings: Sendable {
     var isBrokerOutside = false
     /// Further services, as lines of YAML.
     var services: [String] = []
+    /// Further sections of the file, as YAML.
+    var sections = ""
     /// The data directory is a disk of its own, so large; only root can have that.
     var diskMegabytes: Int?
     /// Further variables of the daemon, as NAME=VALUE.
@@ -56,7 +58,7 @@ struct DeskSettings: Sendable {
                 .joined(separator: "\n")
         }
         let further = services.map { "\n  \($0)" }.joined()
-        text = text.replacing("\nservices:", with: "\nservices:" + further)
+        text = text.replacing("\nservices:", with: "\nservices:" + further) + "\n" + sections
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 
