@@ -88,7 +88,7 @@ extension RowCoding {
     /// Whether every row within reach is found, so that they need not be looked at to be counted.
     func findsAll(_ query: RowQuery, within reach: RowReach) -> Bool {
         if case .everything = reach, !query.matching.isEmpty { return false }
-        return query.present.isEmpty && query.range == nil
+        return query.present.isEmpty && query.range == nil && query.afterKey == nil
             && Set(query.matching.map(\.field)).count == query.matching.count
             && query.matching.allSatisfy { matching in
                 key.fields.contains(matching.field)
