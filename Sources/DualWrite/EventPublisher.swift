@@ -32,6 +32,8 @@ public final class EventPublisher: Sendable {
     private struct Content {
         var state = FollowerState()
         var counts = Counts()
+        /// Where the stream stood when it was found ahead.
+        var aheadAt: SequenceNumber?
         /// Up to here, failures have been counted.
         var failedThrough = SequenceNumber.none
     }
@@ -142,11 +144,12 @@ public final class EventPublisher: Sendable {
             stop(.foreign(journal: position.journal), position)
             return nil
         }
-        guard try await feed.hasJournaled(position.applied) else {
-            stop(.ahead(of: feed.head), position)
-            return nil
-        }
-        return position.applied
+        // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
+        let wasAhead = content.withLock { $0.aheadAt == position.applied }
+        if !wasAhead, try await feed.hasJournaled(position.applied) { return position.applied }
+        content.withLock { $0.aheadAt = position.applied }
+        stop(.ahead(of: feed.head), position)
+        return nil
     }
 
     /// So that the newest `keep` entries come; all that there are when the epoch has fewer.

@@ -175,7 +175,7 @@ import Testing
     @Test func aStreamOfAnotherJournalIsLeftAlone() async throws {
         let ledger = try TestLedger()
         try await ledger.change(entries: 10)
-        for (journal, number) in [("another", Int64(3)), (ledger.identity, 500)] {
+        for (journal, number) in [("another", Int64(3)), (ledger.identity, 15)] {
             let stream = TestStream()
             stream.goBack(to: number, of: journal)
             let publisher = publisher(ledger, stream)
@@ -188,9 +188,14 @@ import Testing
                     }
                 }
                 #expect(stream.events.isEmpty)
+                // The journal grows past it with other entries than those that were sent.
+                if journal == ledger.identity { try await ledger.change(entries: 10) }
+                try await Task.sleep(for: .milliseconds(60))
+                #expect(stream.events.isEmpty)
                 // A person takes the position away.
                 stream.empty()
-                try await eventually { stream.events.count == 10 }
+                let head = await ledger.head
+                try await eventually { stream.events.count == head.number }
             }
         }
     }
