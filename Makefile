@@ -16,6 +16,9 @@ ONLY ?=
 # declare for its target is an error.
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
+# Tests of processes and of time, which others beside them would disturb.
+TIMED_TESTS := ^(ControlTests|IntegrationTests)\.
+
 SWIFT_FILES := Sources Tests Benchmarks/Sources Package.swift Benchmarks/Package.swift
 
 .DEFAULT_GOAL := help
@@ -32,7 +35,9 @@ run:  ## build, and run the embedded default (or ./opsd.yaml) in the foreground
 test:  ## build and run every test
 	@scripts/dependencies run test
 	swift build $(SWIFT_FLAGS) --build-tests
-	swift test $(SWIFT_FLAGS) --skip-build
+	@# First what looks at the clock, then what keeps the processors busy.
+	swift test $(SWIFT_FLAGS) --skip-build --filter '$(TIMED_TESTS)'
+	swift test $(SWIFT_FLAGS) --skip-build --skip '$(TIMED_TESTS)'
 
 build:  ## the optimised program: .build/release/opsd
 	@scripts/dependencies run
@@ -44,13 +49,15 @@ bench: build  ## measure; ONLY=ID,… limits it
 
 soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) OPSD_STORE_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) \
+		swift test $(SWIFT_FLAGS) --filter CrashTests
 	OPSD_RELOADS=1000 swift test $(SWIFT_FLAGS) --filter ReloadTests
 	OPSD_SCRAPE_SECONDS=300 swift test $(SWIFT_FLAGS) --filter PrometheusTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times
 	@scripts/dependencies run test
-	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' OPSD_STORE_CRASH_ROUNDS='$(OPSD_CRASH_ROUNDS)' \
+		swift test $(SWIFT_FLAGS) --filter CrashTests
 
 format:  ## format every Swift file in place
 	swift format format --in-place --recursive $(SWIFT_FILES)

@@ -169,7 +169,7 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "RedisStoreTests",
-            dependencies: ["RedisStore", "Connections", "Ledger", "TestSupport"],
+            dependencies: ["RedisStore", "Connections", "Ledger", "Trading", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "ConnectionsTests", dependencies: ["Connections", "Ledger"],
@@ -195,7 +195,7 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["opsd", "Ledger", "CurlClient", "ExactJSON", "TestSupport"],
+            dependencies: ["opsd", "Ledger", "Trading", "CurlClient", "ExactJSON", "TestSupport"],
             swiftSettings: house),
     ]
 )

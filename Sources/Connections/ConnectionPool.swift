@@ -138,11 +138,14 @@ public actor ConnectionPool<Connection: PooledConnection> {
     private func acquire() async throws(StoreError) -> Connection {
         let deadline = ContinuousClock.now + limits.acquireTimeout
         while true {
+            if ContinuousClock.now > deadline { throw Self.late(store, limits) }
             switch await grant(until: deadline) {
             case .idle(let connection, let since):
                 if ContinuousClock.now - since < limits.testAfter { return connection }
                 if await connection.isAlive() { return connection }
+                // The others are to the same server, and each would cost a time-out to try.
                 await discard(connection)
+                await closeIdle(keeping: 0)
             case .room:
                 do throws(StoreError) {
                     return try await open()
@@ -151,16 +154,16 @@ public actor ConnectionPool<Connection: PooledConnection> {
                     hand(.room)
                     throw error
                 }
-            case .timedOut:
-                throw .unavailable(
-                    store: store,
-                    problem: """
-                        all \(limits.max) connections were in use for \
-                        \(limits.acquireTimeout)
-                        """)
+            case .timedOut: throw Self.late(store, limits)
             case .closed: throw .unavailable(store: store, problem: "it is being closed")
             }
         }
+    }
+
+    private static func late(_ store: String, _ limits: PoolLimits) -> StoreError {
+        .unavailable(
+            store: store,
+            problem: "all \(limits.max) connections were in use for \(limits.acquireTimeout)")
     }
 
     private func grant(until deadline: ContinuousClock.Instant) async -> Grant {

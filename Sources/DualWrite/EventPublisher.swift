@@ -190,6 +190,7 @@ public final class EventPublisher: Sendable {
         let isNews = content.withLock { content in
             let isNews = !content.state.isFollowing
             content.state.condition = .following
+            content.state.failingSince = nil
             content.state.applied = sequence
             return isNews
         }
@@ -213,7 +214,10 @@ public final class EventPublisher: Sendable {
 
     private func report(_ error: StoreError) {
         let isNews = content.withLock { content in
-            defer { content.state.condition = .failing(error) }
+            defer {
+                content.state.condition = .failing(error)
+                content.state.failingSince = content.state.failingSince ?? .now()
+            }
             return content.state.condition != .failing(error)
         }
         if isNews { logger.error("events are not sent", metadata: ["problem": "\(error)"]) }
@@ -232,6 +236,7 @@ public final class EventPublisher: Sendable {
         let isNews = content.withLock { content in
             defer {
                 content.state.condition = condition
+                content.state.failingSince = nil
                 content.state.applied = position.applied
             }
             return content.state.condition != condition

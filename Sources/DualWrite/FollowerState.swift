@@ -25,6 +25,8 @@ public struct FollowerState: Sendable, Hashable {
     }
 
     public var condition = Condition.starting
+    /// Since when it has not been written for a failure; nil while it is.
+    public var failingSince: Timestamp?
     /// The last entry whose effect is wholly in the store; nil as long as it is not known.
     public var applied: SequenceNumber?
     /// The time of the oldest entry that the store does not have; nil when it has them all, or when

@@ -26,6 +26,8 @@ public final class HybridReader: Sendable {
         public var store: String
         public var since: Timestamp
         public var problem: String
+        /// The row that the store had other than the core when they were compared last.
+        public var difference: RowKey?
     }
 
     private let dualWrite: DualWrite
@@ -75,24 +77,55 @@ public final class HybridReader: Sendable {
         _ dataset: String, _ ask: (any RowStore) async throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         let head = feed.head
+        // Whether the question or the store is wrong, the next one that is asked shows.
+        var refusal: (store: String, problem: String)?
         for (place, name) in (dualWrite.routes[dataset]?.reads ?? []).enumerated() {
             if place == 0, degraded.withLock({ $0[dataset]?.store }) == name { continue }
             guard let follower = dualWrite[name] else { continue }
-            let problem: String
             do throws(StoreError) {
-                if await follower.reach(head, within: timing.patience) {
-                    return try await ask(follower.store)
-                }
-                problem = "it is behind: \(follower.state.condition.words)"
+                let result = try await read(from: follower, head, ask)
+                if let refusal { degrade(dataset, refusal.store, refusal.problem) }
+                return result
             } catch {
-                // The question is wrong, and no other store could answer it.
-                if case .refused = error { throw error }
-                problem = error.description
+                guard place == 0 else { continue }
+                if case .refused = error {
+                    refusal = (name, error.description)
+                } else {
+                    degrade(dataset, name, error.description)
+                }
             }
-            if place == 0 { degrade(dataset, name, problem) }
         }
         try await core.reach(head)
-        return try await ask(core.store)
+        let result = try await ask(core.store)
+        if let refusal { degrade(dataset, refusal.store, refusal.problem) }
+        return result
+    }
+
+    /// Asks a store that has what was durable, and still had it when it answered: it may be emptied,
+    /// restored or filled anew meanwhile.
+    private func read<Result: Sendable>(
+        from follower: StoreFollower, _ head: SequenceNumber,
+        _ ask: (any RowStore) async throws(StoreError) -> Result
+    ) async throws(StoreError) -> Result {
+        guard await follower.reach(head, within: timing.patience) else {
+            throw .unavailable(
+                store: follower.name,
+                problem: "it is behind: it \(follower.state.condition.words)")
+        }
+        let fills = follower.fills
+        let result = try await ask(follower.store)
+        let applied = try await follower.store.appliedSequence()
+        guard applied >= head, follower.fills == fills else {
+            throw .moved(store: follower.name, applied: applied)
+        }
+        return result
+    }
+
+    private func isNews(_ difference: RowKey, _ dataset: String) -> Bool {
+        degraded.withLock { degraded in
+            defer { degraded[dataset]?.difference = difference }
+            return degraded[dataset]?.difference != difference
+        }
     }
 
     private func degrade(_ dataset: String, _ store: String, _ problem: String) {
@@ -129,6 +162,7 @@ public final class HybridReader: Sendable {
         let agreement = Agreement(follower: follower, core: core, feed: feed)
         do throws(StoreError) {
             if let difference = try await agreement.difference(in: dataset) {
+                guard isNews(difference, dataset) else { return }
                 return logger.warning(
                     "the dataset stays degraded: the store does not agree",
                     metadata: [

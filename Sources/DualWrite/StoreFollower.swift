@@ -26,6 +26,11 @@ public final class StoreFollower: Sendable {
         var state = FollowerState()
         var waiters: [Waiter] = []
         var wish: Wish?
+        /// Where the store stood when it was found ahead.
+        var aheadAt: SequenceNumber?
+        /// Fills that have begun: who reads meanwhile must not believe what it finds.
+        var fills = 0
+        var isEnded = false
         /// What the follower waits in; cancelled when there is a wish.
         var pause: Task<Void, Never>?
     }
@@ -86,6 +91,9 @@ public final class StoreFollower: Sendable {
         return state
     }
 
+    /// Fills that have begun so far.
+    public var fills: Int { content.withLock { $0.fills } }
+
     // MARK: Wishes of others
 
     /// Returns once the store has everything up to a sequence number. False when it does not within the
@@ -128,12 +136,15 @@ public final class StoreFollower: Sendable {
             throw .refused(store: name, problem: "no route brings '\(stranger)' here")
         }
         let error = await withCheckedContinuation { continuation in
-            let pause = content.withLock { content in
-                content.wish = Wish(
-                    datasets: wanted.union(content.wish?.datasets ?? []),
-                    continuations: (content.wish?.continuations ?? []) + [continuation])
-                return content.pause
+            let (pause, isEnded) = content.withLock { content in
+                if !content.isEnded {
+                    content.wish = Wish(
+                        datasets: wanted.union(content.wish?.datasets ?? []),
+                        continuations: (content.wish?.continuations ?? []) + [continuation])
+                }
+                return (content.pause, content.isEnded)
             }
+            if isEnded { continuation.resume(returning: stopping) }
             pause?.cancel()
         }
         if let error { throw error }
@@ -151,33 +162,36 @@ public final class StoreFollower: Sendable {
                 if Task.isCancelled { break }
                 report(error)
                 await noteLag()
-                takeWish()?.end(error)
+                // One that was emptied can be filled: the next look finds the wish.
+                if case .moved = error {} else { takeWish()?.end(error) }
                 await rest(for: pause)
                 pause = min(pause * 2, timing.retryLast)
             }
         }
-        takeWish()?.end(.unavailable(store: name, problem: "the core is stopping"))
+        content.withLock { $0.isEnded = true }
+        takeWish()?.end(stopping)
+    }
+
+    private var stopping: StoreError {
+        .unavailable(store: name, problem: "the core is stopping")
     }
 
     private func follow(_ madeProgress: () -> Void) async throws(StoreError) {
-        var position = try await store.position()
-        var isTrusted = false
+        // Nil until the store has been asked.
+        var position: StorePosition?
         while !Task.isCancelled {
-            if let wish = takeWish() {
-                position = try await fulfil(wish, at: position)
-                isTrusted = true
-            }
-            if !isTrusted {
-                isTrusted = try await isOurs(position)
-                if !isTrusted {
+            if let wish = takeWish() { position = try await settle(try await fulfil(wish)) }
+            guard let current = position else {
+                let found = try await store.position()
+                if try await isOurs(found) {
+                    position = try await settle(found)
+                } else {
                     await rest(for: timing.retryLast)
-                    position = try await store.position()
-                    continue
                 }
-                position = try await settle(position)
+                continue
             }
-            if let next = try await step(position.applied) {
-                position.applied = next
+            if let next = try await step(current.applied) {
+                position?.applied = next
             } else {
                 position = try await fill(datasets, at: .empty)
             }
@@ -191,12 +205,13 @@ public final class StoreFollower: Sendable {
             stop(.foreign(journal: other), position)
             return false
         }
-        guard position.journal != nil, try await feed.hasJournaled(position.applied) else {
-            if position.journal == nil { return true }
-            stop(.ahead(of: feed.head), position)
-            return false
-        }
-        return true
+        if position.journal == nil { return true }
+        // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
+        let wasAhead = content.withLock { $0.aheadAt == position.applied }
+        if !wasAhead, try await feed.hasJournaled(position.applied) { return true }
+        content.withLock { $0.aheadAt = position.applied }
+        stop(.ahead(of: feed.head), position)
+        return false
     }
 
     /// Fills what the store should have and does not; what it has and should not any more is left as it
@@ -207,7 +222,8 @@ public final class StoreFollower: Sendable {
             position.datasets.formIntersection(datasets)
             try await store.finish(position, digests: [])
         }
-        let missing = datasets.subtracting(position.datasets)
+        let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
+        content.withLock { $0.state.wholeDatasets = whole }
         if missing.isEmpty { return position }
         return try await fill(missing, at: position)
     }
@@ -226,7 +242,7 @@ public final class StoreFollower: Sendable {
         guard let first = run.drafts.first, let last = run.last else {
             caughtUp(applied)
             await rest(for: timing.lookEvery, orUntilBeyond: applied)
-            if feed.head > applied { return applied }
+            if feed.head > applied || hasWish { return applied }
             // In a quiet hour too, one wants to know that the store is there and as it was left.
             let found = try await store.appliedSequence()
             if found != applied { throw .moved(store: name, applied: found) }
@@ -241,6 +257,8 @@ public final class StoreFollower: Sendable {
 
     // MARK: Filling
 
+    private var hasWish: Bool { content.withLock { $0.wish != nil } }
+
     private func takeWish() -> Wish? {
         content.withLock { content in
             defer { content.wish = nil }
@@ -248,14 +266,20 @@ public final class StoreFollower: Sendable {
         }
     }
 
-    private func fulfil(
-        _ wish: Wish, at position: StorePosition
-    ) async throws(StoreError) -> StorePosition {
+    /// Everything is filled where it is not known what the rest is a copy of.
+    private func fulfil(_ wish: Wish) async throws(StoreError) -> StorePosition {
         do throws(StoreError) {
-            // Where it is not known what the rest is a copy of, the rest is filled too.
             var wanted = wish.datasets
-            if try await !isOurs(position) { wanted = datasets }
-            let filled = try await fill(wanted, at: position)
+            var position = StorePosition.empty
+            do throws(StoreError) {
+                // It may have been emptied or restored since it was looked at.
+                position = try await store.position()
+            } catch {
+                guard case .damaged = error else { throw error }
+            }
+            let isOurs = try await isOurs(position)
+            if position.journal == nil || !isOurs { wanted = datasets }
+            let filled = try await fill(wanted, at: isOurs ? position : .empty)
             wish.end(nil)
             return filled
         } catch {
@@ -281,16 +305,27 @@ public final class StoreFollower: Sendable {
         for dataset in wanted {
             progress.rowsTotal += try await source.store.count(RowQuery(dataset: dataset))
         }
+        content.withLock { content in
+            content.fills += 1
+            content.state.condition = .filling(progress)
+        }
+        // Says whose it is and what of it holds, so that an emptied store shows before it is called whole.
+        let begun = StorePosition(
+            journal: journal, applied: others.isEmpty ? .none : position.applied, datasets: others)
         try await store.begin(wanted)
+        try await store.finish(begun, digests: [])
         for dataset in wanted.sorted() {
             progress.dataset = dataset
             try await copy(dataset, &progress)
         }
         let digests = try await source.store.digests().filter { wanted.contains($0.scope.dataset) }
+        let found = try await store.position()
+        guard found == begun else { throw .moved(store: name, applied: found.applied) }
         try await store.finish(filled, digests: digests)
+        content.withLock { $0.aheadAt = nil }
         logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
-        advanced(to: filled.applied, progress.rows)
         content.withLock { $0.state.wholeDatasets = filled.datasets }
+        advanced(to: filled.applied, progress.rows)
         return filled
     }
 
@@ -316,6 +351,7 @@ public final class StoreFollower: Sendable {
         let (isNews, waiters) = content.withLock { content in
             defer {
                 content.state.condition = .failing(error)
+                content.state.failingSince = content.state.failingSince ?? .now()
                 content.waiters = []
             }
             return (content.state.condition != .failing(error), content.waiters)
@@ -337,6 +373,7 @@ public final class StoreFollower: Sendable {
         let isNews = content.withLock { content in
             defer {
                 content.state.condition = condition
+                content.state.failingSince = nil
                 content.state.applied = position.applied
             }
             return content.state.condition != condition
@@ -356,8 +393,8 @@ public final class StoreFollower: Sendable {
         let (isNews, reached) = content.withLock { content in
             let isNews = !content.state.isFollowing
             content.state.condition = .following
+            content.state.failingSince = nil
             content.state.applied = sequence
-            content.state.wholeDatasets = datasets
             content.state.rowsWritten += rows
             let reached = content.waiters.filter { $0.sequence <= sequence }
             content.waiters.removeAll { $0.sequence <= sequence }

@@ -98,7 +98,7 @@ public final class TradingCore: Sendable {
         let counters = OutcomeCounters()
         feed = JournalFeed(
             directory: journalDirectory, head: recovered.state.lastSequence,
-            rowsMax: options.feedRows)
+            rowsMax: options.feedRows, schemas: Datasets.catalogue)
         journalIdentity = recovered.state.digestKey.journalIdentity
         engine = Engine.start(
             state: recovered.state, options: options.engine, checkpoint: recovered.checkpoint,

@@ -36,6 +36,9 @@ extension JSONWriter {
             json.member("available_qty", try? position.quantity.subtracting(position.heldQuantity))
             json.member("avg_cost", position.averageCost)
             json.member("cost", position.cost)
+            json.member("side", position.side.rawValue)
+            json.member("market_value", position.marketValue)
+            json.member("unrealized_pl", position.unrealizedProfit)
             json.member("realized_pl", position.realizedProfit)
             json.member("updated_at", position.updatedAt)
         }
@@ -79,6 +82,7 @@ extension JSONWriter {
             json.member("cash", balance?.cash)
             json.member("frozen", balance?.frozen)
             json.member("buying_power", balance?.buyingPower)
+            json.member("portfolio_value", balance?.portfolioValue)
             json.member("updated_at", balance?.updatedAt)
         }
     }

@@ -63,7 +63,8 @@ import Trading
                 try await broker.positions(of: "main") == [
                     BrokerPosition(
                         symbol: "AAPL", quantity: ExactDecimal(10),
-                        averageEntryPrice: quote.askPrice)
+                        averageEntryPrice: quote.askPrice,
+                        marketValue: try quote.lastPrice.multiplied(by: ExactDecimal(10)))
                 ])
             let fills = try await broker.fills(of: "main", from: .beginning)
             #expect(fills.map(\.price) == [quote.askPrice])

@@ -90,7 +90,7 @@ private final class Level: Sendable {
     }
 
     @Test func neverMoreThanTheLimitAndEveryoneIsServed() async throws {
-        let pool = pool(max: 3)
+        let pool = pool(max: 3, wait: .seconds(50))
         let level = Level()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<60 {

@@ -20,7 +20,7 @@ import Testing
         let start = ContinuousClock.now
         kill(pid, SIGSTOP)
         try await shop.log.wait(for: "s", \.isHung)
-        #expect(start.duration(to: .now) < .milliseconds(800))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(800)))
         try await shop.log.wait(for: "s", count: 2) { $0 == .ready }
         #expect(await supervisor.status().first?.lastExit?.contains("SIGSTOP") == true)
         #expect(!Workshop.isThere(pid))
@@ -54,7 +54,7 @@ import Testing
         while await supervisor.status().first?.isAnswering == true { await Task.yield() }
         #expect(RegistryTests.text(shop.registry).contains("opsd_service_up{service=\"s\"} 0\n"))
         try await shop.log.wait(for: "s", \.isHung)
-        #expect(start.duration(to: .now) < .milliseconds(800))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(800)))
         isSilent.withLock { $0 = false }
         try await shop.log.wait(for: "s", count: 2) { $0 == .ready }
         await supervisor.stopAll()
@@ -214,7 +214,7 @@ import Testing
         for name in ["a", "b", "c", "d"] { try await shop.log.wait(for: name) { $0 == .ready } }
         let start = ContinuousClock.now
         await supervisor.stopAll()
-        #expect(start.duration(to: .now) < .milliseconds(1_500))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(1_500)))
     }
 
     /// As one in the kernel whose disk does not answer: signals are not heard.
@@ -238,7 +238,7 @@ import Testing
         let pids = try ["a", "b"].map { try #require(shop.log.pids($0).first) }
         let start = ContinuousClock.now
         let left = await supervisor.stopAll(within: .milliseconds(200))
-        #expect(start.duration(to: .now) < .seconds(9))
+        #expect(start.duration(to: .now) < onThisMachine(.seconds(9)))
         #expect(left == [LeftoverProcess(service: "b", pid: pids[1])])
         #expect(shop.log.events.contains { $0.kind == .cannotDie(pid: pids[1]) })
         // What does not hang is stopped all the same.
@@ -257,7 +257,7 @@ import Testing
         try await shop.log.wait(for: "s") { $0 == .ready }
         let start = ContinuousClock.now
         await supervisor.stopAll(within: .milliseconds(300))
-        #expect(start.duration(to: .now) < .seconds(5))
+        #expect(start.duration(to: .now) < onThisMachine(.seconds(5)))
         #expect(shop.log.events.contains { $0.kind == .killed })
     }
 }

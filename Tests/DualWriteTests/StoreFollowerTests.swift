@@ -155,6 +155,65 @@ import Testing
         }
     }
 
+    /// The person is quicker than the follower.
+    @Test func aStoreThatWasEmptiedCanBeRebuiltAtOnce() async throws {
+        let ledger = try TestLedger()
+        let store = try ledger.makeStore("far")
+        let follower = follower(ledger, store)
+        try await running(follower) {
+            try await ledger.change(entries: 50)
+            try await expectEqual(ledger, store)
+            for _ in 0..<5 {
+                try await store.begin(["samples", "others"])
+                try await store.finish(.empty, digests: [])
+                // Of one dataset, too: the other was emptied with it.
+                try await follower.rebuild(Bool.random() ? [] : ["others"])
+                try await expectEqual(ledger, store)
+            }
+        }
+    }
+
+    /// As by FLUSHALL: what was written before it is gone, and no call has failed.
+    @Test func aStoreThatIsEmptiedWhileItIsFilledIsNotCalledWhole() async throws {
+        let ledger = try TestLedger()
+        try await ledger.change(entries: 400)
+        let store = try ledger.makeStore("far")
+        let line = UnreliableStore(store)
+        line.set(.slow(.milliseconds(10)))
+        let follower = follower(ledger, line)
+        try await running(follower) {
+            try await eventually {
+                if case .filling(let progress) = follower.state.condition {
+                    return progress.rows > 30
+                }
+                return false
+            }
+            try await store.begin(["samples", "others"])
+            try await store.finish(.empty, digests: [])
+            line.set(.good)
+            try await expectEqual(ledger, store)
+        }
+    }
+
+    @Test func aStoreThatWasAheadStaysSoWhenTheJournalHasGrownPastIt() async throws {
+        let ledger = try TestLedger()
+        try await ledger.change(entries: 20)
+        let store = try ledger.makeStore("far")
+        try await store.finish(
+            StorePosition(
+                journal: ledger.identity, applied: SequenceNumber(epoch: 1, number: 40),
+                datasets: ["samples", "others"]), digests: [])
+        let follower = follower(ledger, store)
+        try await running(follower) {
+            try await eventually { follower.state.condition == .ahead(of: ledger.feed.head) }
+            try await ledger.change(entries: 60)
+            try await Task.sleep(for: .milliseconds(200))
+            #expect(follower.state.condition.name == "ahead")
+            try await follower.rebuild(["others"])
+            try await expectEqual(ledger, store)
+        }
+    }
+
     @Test func aStoreThatWasSetBackIsBroughtForward() async throws {
         let ledger = try TestLedger()
         let store = try ledger.makeStore("far")
@@ -263,6 +322,25 @@ import Testing
             try await load
             try await expectEqual(ledger, store)
             await #expect(throws: StoreError.self) { try await follower.rebuild(["strangers"]) }
+        }
+    }
+
+    /// FLUSHALL, and at once `opsd rebuild`: also where that names one dataset, all are there again.
+    @Test(arguments: [[], ["samples"]] as [Set<String>])
+    func aStoreThatWasEmptiedUnnoticedIsRebuilt(_ datasets: Set<String>) async throws {
+        let ledger = try TestLedger()
+        try await ledger.change(entries: 100)
+        let store = try ledger.makeStore("far")
+        let follower = follower(ledger, store)
+        try await running(follower) {
+            for round in 0..<20 {
+                try await expectEqual(ledger, store)
+                try await store.begin(["samples", "others"])
+                try await store.finish(.empty, digests: [])
+                if round % 2 == 0 { try await ledger.change(entries: 1) }
+                try await follower.rebuild(datasets)
+                try await expectEqual(ledger, store)
+            }
         }
     }
 

@@ -27,7 +27,8 @@ actor TestLedger {
         journal = try SQLiteJournal(
             directory: folder.path("journal"), options: options, epochAbove: epoch)
         feed = JournalFeed(
-            directory: folder.path("journal"), head: journal.head.sequence, rowsMax: feedRows)
+            directory: folder.path("journal"), head: journal.head.sequence, rowsMax: feedRows,
+            schemas: Self.catalogue)
         core = TestCoreRows(
             try SQLiteStore(path: folder.path("core.sqlite"), schemas: Self.catalogue))
     }

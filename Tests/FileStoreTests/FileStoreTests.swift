@@ -134,6 +134,28 @@ import Testing
                 == "symbol,held_days,max\na,1,2\n\"z,\"\"q\"\"\",3,\n")
     }
 
+    /// A quote with a combining mark is one character, and still a quote to who reads the file.
+    @Test func noTextBreaksOutOfItsColumn() async throws {
+        let layout = try FileLayout(
+            schema: Self.held, path: "{account_id}/held.csv", format: .csv)
+        let symbol = "a\"\u{301},FORGED,1\n\"b"
+        let values: [Value] = [.text("A"), .text(symbol), .integer(3), .null]
+        try await open(layout).apply(batch([values], at: 1))
+        let rows = try await open(layout).rows(RowQuery(dataset: "held_days"))
+        #expect(rows.map(\.row.values) == [values])
+    }
+
+    @Test func aPositionThatCannotBeReadIsMendedByFilling() async throws {
+        let store = try open(try FileLayout(schema: Self.held))
+        try await store.apply(batch([[.text("A"), .text("X"), .integer(1), .null]], at: 1))
+        try "{".write(
+            toFile: folder.path("store/.opsd/store.json"), atomically: false, encoding: .utf8)
+        await #expect(throws: StoreError.self) { try await store.position() }
+        try await store.begin(["held_days"])
+        #expect(try await store.position() == .empty)
+        #expect(try await store.count(RowQuery(dataset: "held_days")) == 0)
+    }
+
     @Test func whatOtherProgramsWriteIsReadAsItLies() async throws {
         let layout = try FileLayout(
             schema: Self.held, path: "{account_id}/held_days.json")

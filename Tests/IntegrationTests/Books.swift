@@ -141,6 +141,12 @@ struct Books {
         let here = try await desk.all("/positions?account_id=\(account)", token)
         let there = try await desk.broker("/positions", account).elements ?? []
         #expect(quantities(here) == quantities(there))
+        let shown = try await desk.api(.get, "/accounts/\(account)", token).data
+        var worth = try #require(cash.core)
+        for position in here {
+            worth = try worth.adding(try #require(position["market_value"]?.decimal))
+        }
+        #expect(shown?["portfolio_value"]?.decimal == worth)
         var sum = ExactDecimal(desk.settings.cash)
         let deals = try await desk.all("/deals?account_id=\(account)", token)
         let dealIDs = Set(deals.compactMap { $0["deal_id"]?.text })

@@ -24,12 +24,12 @@ extension RealProcesses {
                 let load = try await OrderLoad(desk)
                 try await load.run {
                     for _ in 0..<Self.rounds {
-                        try await moreOrders(50, load)
+                        try await load.wait(forMore: 50)
                         try await Task.sleep(for: .milliseconds(Int.random(in: 0...120)))
                         try await desk.kill9("core")
                         try await desk.waitUntilReady()
                     }
-                    try await moreOrders(50, load)
+                    try await load.wait(forMore: 50)
                 }
                 try await Books(desk, load).check()
             }
@@ -41,11 +41,11 @@ extension RealProcesses {
                 let load = try await OrderLoad(desk)
                 try await load.run {
                     for _ in 0..<5 {
-                        try await moreOrders(30, load)
+                        try await load.wait(forMore: 30)
                         try await desk.kill9("broker")
                         try await desk.waitUntilReady()
                     }
-                    try await moreOrders(30, load)
+                    try await load.wait(forMore: 30)
                 }
                 try await Books(desk, load).check()
             }
@@ -57,13 +57,13 @@ extension RealProcesses {
                 let load = try await OrderLoad(desk)
                 for _ in 0..<2 {
                     try await load.run {
-                        try await moreOrders(60, load)
+                        try await load.wait(forMore: 60)
                         desk.killEverything()
                     }
                     try await desk.start()
                     try await desk.waitUntilReady()
                 }
-                try await load.run { try await moreOrders(30, load) }
+                try await load.run { try await load.wait(forMore: 30) }
                 try await Books(desk, load).check()
             }
         }
@@ -110,13 +110,6 @@ extension RealProcesses {
                 let account1 = try await desk.api(.get, "/accounts/\(account)", token)
                 #expect(account1.data?["frozen"]?.decimal == .zero, "\(account1.text)")
                 try await Books(desk, load).check()
-            }
-        }
-
-        private func moreOrders(_ count: Int, _ load: OrderLoad) async throws {
-            let before = load.acceptedCount
-            try await eventually("\(count) more orders are accepted", within: .seconds(30)) {
-                load.acceptedCount >= before + count
             }
         }
     }

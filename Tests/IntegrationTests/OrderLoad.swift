@@ -2,6 +2,7 @@ import CurlClient
 import ExactJSON
 import Foundation
 import Synchronization
+import Testing
 
 /// Clients that post orders until they are stopped, and what each of them was told.
 ///
@@ -63,6 +64,14 @@ final class OrderLoad: Sendable {
             }
             defer { isStopped.withLock { $0 = true } }
             try await body()
+        }
+    }
+
+    /// Until so many more than now have been accepted.
+    func wait(forMore count: Int) async throws {
+        let before = acceptedCount
+        try await eventually("\(count) more orders are accepted", within: .seconds(30)) {
+            acceptedCount >= before + count
         }
     }
 

@@ -56,7 +56,8 @@ import Testing
             let row = RandomRow.make(&random)
             let bytes = row.encoded(keyCount: 1)
             let decoded = try Row(encoded: bytes)
-            #expect(decoded == row)
+            let nulls = row.values.dropFirst().reversed().prefix { $0 == .null }.count
+            #expect(decoded.values == Array(row.values.dropLast(nulls)))
             #expect(decoded.encoded(keyCount: 1) == bytes)
         }
     }

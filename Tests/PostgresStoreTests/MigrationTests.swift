@@ -22,11 +22,14 @@ struct MigrationTests {
         let words = [
             "origin": "client", "side": "buy", "type": "limit", "time_in_force": "day",
             "status": "pending", "saga_step": "submitting", "flow_type": "trade",
+            "positions.side": "long",
         ]
         return try schema.row(
             schema.fields.map { field in
                 switch field.type {
-                case .text: .text(words[field.name] ?? "x")
+                case .text:
+                    .text(
+                        words["\(schema.dataset).\(field.name)"] ?? words[field.name] ?? "x")
                 case .integer: .integer(1)
                 case .decimal: .optional(ExactDecimal("3"))
                 case .timestamp: .timestamp(Timestamp(microseconds: 1_700_000_000_000_001))
@@ -57,7 +60,9 @@ struct MigrationTests {
         let store = try database.open(Datasets.catalogue, tradingTables: true)
         try await Self.fill(store, at: 1)
         try await Self.expectAll(store)
-        #expect(try await database.psql("SELECT avg_cost FROM positions") == "1.000000")
+        #expect(
+            try await database.psql("SELECT avg_cost, side, last_price FROM positions")
+                == "1.000000|long|1.000000")
         #expect(try await database.psql("SELECT avg_fill_price FROM orders") == "1.000000")
         #expect(try await database.psql("SELECT account_id, qty FROM trades") == "x|3")
     }
@@ -73,16 +78,42 @@ struct MigrationTests {
             INSERT INTO strategy_versions (strategy_id, version) VALUES (1, '1');
             INSERT INTO audit_logs (user_id, action) VALUES (1, 'deploy');
             """)
-        for version in [3, 4, 1, 4, 0] { try await store.migrate(to: version) }
+        for version in [3, 5, 4, 5, 1, 4, 0] { try await store.migrate(to: version) }
         #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "0")
         let left = try await database.psql(Self.presentTables)
         for table in Self.tables { #expect(!left.split(separator: ",").contains("\(table)")) }
-        try await store.migrate(to: 4)
+        try await store.migrate(to: 5)
         #expect(try await store.position() == .empty)
         try await Self.fill(store, at: 2)
         try await Self.expectAll(store)
         let error = await storeError { try await store.migrate(to: 99) }
         #expect(error?.kind == "refused")
+    }
+
+    /// Going back takes columns away: the rows are not those that the digests are of, and are filled
+    /// again. What others of the database's datasets have stays.
+    @Test func withoutItsColumnsADatasetIsNotWhole() async throws {
+        let database = try await TestDatabase()
+        let store = try database.open(Datasets.catalogue, tradingTables: true)
+        try await Self.fill(store, at: 1)
+        let all = Set(Datasets.catalogue.schemas.map(\.dataset))
+        let digests = ["orders", "positions"].map {
+            DigestStamp(
+                scope: DigestScope(dataset: $0, account: "x"), digest: Digest(sum: 7, count: 1))
+        }
+        try await store.finish(
+            StorePosition(journal: "j", applied: Batch.at(1), datasets: all), digests: digests)
+        try await store.migrate(to: 4)
+        #expect(
+            try await database.psql(
+                "SELECT count(*) FROM pg_attribute WHERE attrelid = 'positions'::regclass"
+                    + " AND attname IN ('side', 'market_value', 'last_price')"
+                    + " AND NOT attisdropped") == "0")
+        let again = try database.open(Datasets.catalogue, tradingTables: true)
+        #expect(try await again.position().datasets == all.subtracting(["positions"]))
+        #expect(try await again.digests().map(\.scope.dataset) == ["orders"])
+        try await Self.fill(again, at: 2)
+        try await Self.expectAll(again)
     }
 
     @Test func manyAtOnceMigrateOnce() async throws {
@@ -94,7 +125,7 @@ struct MigrationTests {
             }
             try await group.waitForAll()
         }
-        #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "4")
+        #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "5")
     }
 
     @Test func aChangedMigrationIsRefused() async throws {
@@ -106,7 +137,7 @@ struct MigrationTests {
         changed[1] = Migration(
             version: 2, name: second.name, up: second.up + "-- another", down: second.down)
         let migrations = changed
-        let error = await storeError { try await store.migrate(to: 4, migrations: migrations) }
+        let error = await storeError { try await store.migrate(to: 5, migrations: migrations) }
         #expect(error?.kind == "refused")
         #expect("\(String(describing: error))".contains("migration 2 (trading)"))
     }
@@ -116,12 +147,12 @@ struct MigrationTests {
         let store = try database.open(tradingTables: true)
         _ = try await store.position()
         let bad = Migration(
-            version: 5, name: "bad", up: "CREATE TABLE half (a int); SELECT 1 / 0;", down: "")
+            version: 6, name: "bad", up: "CREATE TABLE half (a int); SELECT 1 / 0;", down: "")
         let error = await storeError {
-            try await store.migrate(to: 5, migrations: Migration.all + [bad])
+            try await store.migrate(to: 6, migrations: Migration.all + [bad])
         }
         #expect(error?.kind == "refused")
-        #expect(try await database.psql("SELECT max(version) FROM opsd.migrations") == "4")
+        #expect(try await database.psql("SELECT max(version) FROM opsd.migrations") == "5")
         #expect(try await database.psql("SELECT to_regclass('half') IS NULL") == "t")
     }
 

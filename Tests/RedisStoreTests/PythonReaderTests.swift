@@ -2,6 +2,7 @@ import Foundation
 import Ledger
 import TestSupport
 import Testing
+import Trading
 
 @testable import RedisStore
 
@@ -103,30 +104,29 @@ import Testing
         .enabled(if: hasRedisModule || isCI, "python3 has no module redis"))
     func theDocumentsReadersFindTheirFieldsAndNoOthers() async throws {
         let redis = try await Redis()
-        let time = Field("updated_at", .timestamp)
-        let balances = Schema(
-            dataset: "balances", kind: .derived, key: [Field("account_id", .text)],
-            fields: [
-                Field("cash", .decimal), Field("frozen", .decimal), Field("buying_power", .decimal),
-                Field("portfolio_value", .decimal), time,
-            ], accountField: "account_id")
         let store = try redis.store(
-            try [Rows.positions, Rows.quotes, balances].map { try RedisLayouts.standard(for: $0) })
+            try [Datasets.positions, Datasets.balances, Rows.quotes]
+                .map { try RedisLayouts.standard(for: $0) })
         let now = Value.timestamp(Timestamp(microseconds: 1_700_000_000_250_000))
         func number(_ text: String) throws -> Value { .decimal(try #require(ExactDecimal(text))) }
-        let balance = Row(
-            dataset: "balances",
-            values: [
-                .text("A"), try number("1000.5"), try number("3"), try number("997.5"),
-                try number("2000"), now,
+        let balance = try Datasets.balances.row([
+            .text("A"), try number("1000.5"), try number("3"), now, try number("997.5"),
+            try number("2000"),
+        ])
+        func position(_ account: String, _ symbol: String, _ quantity: String) throws -> Row {
+            try Datasets.positions.row([
+                .text(account), .text(symbol), try number(quantity), try number("0"),
+                try number("10"), try number("0"), now, .text("long"), try number("12.5"),
+                try number("2.5"),
             ])
+        }
         let quote = Row(
             dataset: "quotes",
             values: [.text("AAPL"), try number("200.1"), .null, .null, .integer(9), now])
         try await store.fill(
             [
-                balance, quote, Rows.position("A", "AAPL", 5), Rows.position("A", "BRK.B", 7),
-                Rows.position("B", "MSFT", 1),
+                balance, quote, try position("A", "AAPL", "5"), try position("A", "BRK.B", "7"),
+                try position("B", "MSFT", "1"),
             ].map { StampedRow(row: $0, sequence: Rows.at(1)) })
         let (code, output) = try Self.run(Self.readers, [redis.server.socketPath])
         #expect(code == 0, "\(output)")
@@ -135,8 +135,10 @@ import Testing
             {"balance": {"buying_power": 997.5, "cash": 1000.5, "portfolio_value": 2000.0, \
             "updated_at": "\(when)"}, \
             "fields": ["buying_power", "cash", "portfolio_value", "updated_at"], \
-            "positions": [{"qty": "5", "symbol": "AAPL", "updated_at": "2023-11-14T22:13:20Z"}, \
-            {"qty": "7", "symbol": "BRK.B", "updated_at": "2023-11-14T22:13:20Z"}], \
+            "positions": [{"market_value": "12.5", "qty": "5", "side": "long", "symbol": "AAPL", \
+            "unrealized_pl": "2.5", "updated_at": "\(when)"}, \
+            {"market_value": "12.5", "qty": "7", "side": "long", "symbol": "BRK.B", \
+            "unrealized_pl": "2.5", "updated_at": "\(when)"}], \
             "quote": {"ask_price": null, "bid_price": 200.1, "last_price": null, "symbol": "AAPL", \
             "timestamp": "\(when)", "volume": 9}, \
             "quote_ttl": true, "ttl": [-1, -1], "types": ["hash", "hash", "hash"]}

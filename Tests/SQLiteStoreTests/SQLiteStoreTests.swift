@@ -27,6 +27,35 @@ import Testing
         try await check.run { try open() }
     }
 
+    /// Columns of fields that were declared after the table was made, and an index over one of them.
+    @Test func aFieldThatIsDeclaredLaterIsNullInWhatWasThere() async throws {
+        func schema(_ fields: [Field], _ indexes: [Index] = []) -> Schema {
+            Schema(
+                dataset: "later", kind: .declared, key: [Field("id", .text)], fields: fields,
+                indexes: indexes)
+        }
+        let path = folder.path("later.sqlite")
+        let at = SequenceNumber(epoch: 1, number: 1)
+        let row = Row(dataset: "later", values: [.text("a"), .integer(1)])
+        let number = Field("number", .integer)
+        do {
+            let store = try SQLiteStore(path: path, schemas: SchemaCatalogue([schema([number])]))
+            try await store.fill([StampedRow(row: row, sequence: at)])
+        }
+        let note = Field("note", .text, optional: true)
+        let wider = schema([number, note], [Index("note", present: "note")])
+        for _ in 0..<2 {
+            let store = try SQLiteStore(path: path, schemas: SchemaCatalogue([wider]))
+            let whole = wider.completed(row)
+            #expect(try await store.row(row.key(in: wider))?.row == whole)
+            #expect(whole.encoded(keyCount: 1) == row.encoded(keyCount: 1))
+        }
+        #expect {
+            _ = try SQLiteStore(
+                path: path, schemas: SchemaCatalogue([schema([number, Field("must", .text)])]))
+        } throws: { "\($0)".contains("made without the field must") }
+    }
+
     /// What a person with the sqlite3 command may do.
     private func alter(_ sql: String) throws {
         let shell = Process()

@@ -73,7 +73,8 @@ private final class Failures: Sendable {
         let failures = failures
         let engine = Engine.start(
             state: state, checkpoint: checkpoint,
-            feed: JournalFeed(directory: "/none", head: state.lastSequence),
+            feed: JournalFeed(
+                directory: "/none", head: state.lastSequence, schemas: Datasets.catalogue),
             openJournal: { () throws(JournalError) in FailingJournal(failures) },
             effects: { _ in })
         let snapshot = AccountSnapshot(

@@ -111,6 +111,19 @@ import Testing
         try numbers.reduce(.zero) { try $0.adding($1) }
     }
 
+    /// What is told beside cash, quantity and cost agrees with them at all times.
+    private func expectValued(_ state: TradingState) throws {
+        let balance = try #require(state.balances["A"]?.value)
+        let positions = state.positions["A", default: [:]].values.map(\.value)
+        #expect(balance.portfolioValue == (try sum([balance.cash] + positions.map(\.marketValue))))
+        #expect(balance.buyingPower == (try balance.cash.subtracting(balance.frozen)))
+        for position in positions {
+            #expect(
+                position.unrealizedProfit == (try position.marketValue.subtracting(position.cost)))
+            #expect((position.side == .flat) == position.marketValue.isZero)
+        }
+    }
+
     @Test(arguments: [11, 12, 13] as [UInt64]) func noMoneyIsMadeOrLost(_ seed: UInt64) throws {
         var trader = try Trader(seed: seed)
         let openingCost = try sum(
@@ -123,6 +136,7 @@ import Testing
                 trader.fixture.state.rollback(to: mark)
             }
             if step % 3 == 0 { trader.fixture.commit() }
+            try expectValued(trader.fixture.state)
             if step % 50 != 0 { continue }
             let fixture = trader.fixture
             let positions = fixture.state.positions["A", default: [:]].values.map(\.value)

@@ -65,10 +65,13 @@ enum AlpacaDocuments {
     static func position(_ json: JSONValue) throws(BrokerError) -> BrokerPosition {
         let quantity = try decimal(json, "qty")
         let isShort = json["side"]?.text == "short"
+        // Null while the market has no price of it.
+        let value = json["market_value"]?.decimal
         return BrokerPosition(
             symbol: try text(json, "symbol"),
             quantity: isShort ? quantity.magnitude.negated : quantity,
-            averageEntryPrice: try decimal(json, "avg_entry_price"))
+            averageEntryPrice: try decimal(json, "avg_entry_price"),
+            marketValue: isShort ? value?.magnitude.negated : value)
     }
 
     static func balance(_ json: JSONValue) throws(BrokerError) -> BrokerBalance {

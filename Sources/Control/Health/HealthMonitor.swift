@@ -141,7 +141,8 @@ extension HealthMonitor {
             var number = 0
             while !Task.isCancelled {
                 let delay = schedule.delay(beforeRun: number)
-                do { try await clock.sleep(for: delay) } catch { return }
+                // Checks that are due at nearly the same time share one waking of the processor.
+                do { try await clock.sleep(for: delay, tolerance: delay / 20) } catch { return }
                 await begin(check)
                 number = min(number + 1, 2)
             }
@@ -207,7 +208,9 @@ extension HealthMonitor {
             end(check, number, isSame ? outcome : nil, duration)
         }
         entries[name]?.run?.timer = Task {
-            do { try await clock.sleep(for: check.timeout) } catch { return }
+            do {
+                try await clock.sleep(for: check.timeout, tolerance: check.timeout / 20)
+            } catch { return }
             expire(check, number, isSame: await isStillThere(pid, check))
         }
     }

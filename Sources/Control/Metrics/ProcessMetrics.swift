@@ -65,6 +65,8 @@ struct ProcessStat: Equatable, Sendable {
     let cpuTicks: UInt64
     let startTicks: UInt64
     let residentPages: UInt64
+    /// What all its threads have read and written since it began; nil where nobody asked.
+    var bytesMoved: UInt64?
 
     /// The command's name stands in parentheses and may itself contain blanks and parentheses, so
     /// the fields are counted from the last one.
@@ -88,6 +90,16 @@ struct ProcessStat: Equatable, Sendable {
 
     static func read(_ process: String) -> ProcessStat? {
         contents("/proc/\(process)/stat").flatMap { ProcessStat($0) }
+    }
+
+    /// `rchar` and `wchar` of /proc/PID/io.
+    static func bytesMoved(_ process: String) -> UInt64? {
+        contents("/proc/\(process)/io").map { text in
+            text.split(separator: "\n").reduce(into: 0) { sum, line in
+                guard line.hasPrefix("rchar:") || line.hasPrefix("wchar:") else { return }
+                sum &+= line.split(separator: " ").last.flatMap { UInt64($0) } ?? 0
+            }
+        }
     }
 
     /// Files of /proc say that they are empty, so they are read to their end.

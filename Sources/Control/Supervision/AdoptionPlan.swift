@@ -33,7 +33,7 @@ struct AdoptionPlan: Equatable {
     ) {
         for (name, all) in Dictionary(grouping: found, by: \.service) {
             var candidates: [FoundProcess] = []
-            for group in Self.instances(all) {
+            for group in Self.instances(all, recorded[name]) {
                 guard let leader = Self.leader(of: group, answering[name], recorded[name]) else {
                     ended += group.map {
                         Ending(
@@ -72,11 +72,18 @@ struct AdoptionPlan: Equatable {
     }
 
     /// The processes of each start, oldest first; one that shows no instance is by itself.
-    private static func instances(_ found: [FoundProcess]) -> [[FoundProcess]] {
+    private static func instances(
+        _ found: [FoundProcess], _ recorded: Recorded?
+    ) -> [[FoundProcess]] {
+        // The recorded one may have overwritten its environment; what was written down tells its start.
+        func instance(_ process: FoundProcess) -> String? {
+            process.instance
+                ?? (process.identity == recorded?.identity ? recorded?.instance : nil)
+        }
         var groups: [[FoundProcess]] = []
         for process in found.sorted(by: { age($0) < age($1) }) {
             let index = groups.firstIndex {
-                $0[0].instance != nil && $0[0].instance == process.instance
+                instance($0[0]) != nil && instance($0[0]) == instance(process)
             }
             if let index { groups[index].append(process) } else { groups.append([process]) }
         }

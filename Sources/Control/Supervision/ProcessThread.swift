@@ -109,7 +109,8 @@ final class ProcessThread: Sendable {
     /// What the kernel says of the process; nil when it cannot be read, or when it is gone.
     func stat(of process: WatchedProcess) async -> (stat: ProcessStat?, isGone: Bool) {
         await perform {
-            let stat = ProcessTable.stat(process.pid)
+            var stat = ProcessTable.stat(process.pid)
+            stat?.bytesMoved = ProcessStat.bytesMoved("\(process.pid)")
             // This needs no descriptor, and so it can be told when there is none left.
             return (stat, stat == nil && access("/proc/\(process.pid)", F_OK) != 0)
         }

@@ -47,10 +47,13 @@ extension Supervisor {
             return
         }
         let isRecorded = record?.identity == found.identity
-        if let record { countRestart(name, by: record.restarts) }
+        // Of one without a process they have been counted already.
+        if let record, record.pid != nil { countRestart(name, by: record.restarts) }
+        entries[name]?.resumesAt = nil
         entries[name]?.lastExit = record?.lastExit
         entries[name]?.process = process
-        entries[name]?.instance = found.instance
+        // One that has overwritten its environment shows none; what was written down still holds.
+        entries[name]?.instance = found.instance ?? (isRecorded ? record?.instance : nil)
         entries[name]?.startTicks = found.identity.startTicks
         entries[name]?.startedAt =
             isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)

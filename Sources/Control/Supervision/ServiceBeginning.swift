@@ -2,7 +2,7 @@
 ///
 /// A service may take its time: the core reads a journal before it answers. So silence counts only
 /// when the readiness timeout is over, and then not while the process is at work, which its use of
-/// the processor or its wait for the disk shows. After ten of these times it counts all the same. One
+/// the processor, what it reads and writes, or its wait for the disk shows. After ten of these times it counts all the same. One
 /// that has answered once has a socket, and its silence counts from then on.
 struct ServiceBeginning {
     /// Of the time between two looks, what a process at work spends on a processor at least.
@@ -11,7 +11,7 @@ struct ServiceBeginning {
 
     private let start: ContinuousClock.Instant
     private var hasAnswered = false
-    private var before: (ticks: UInt64, at: ContinuousClock.Instant)?
+    private var before: (ticks: UInt64, moved: UInt64?, at: ContinuousClock.Instant)?
 
     /// - Parameter start: of the process, or of the watch over one that was adopted.
     init(at start: ContinuousClock.Instant) {
@@ -23,7 +23,7 @@ struct ServiceBeginning {
         readinessTimeout: Duration
     ) -> WatchFinding {
         let isAtWork = isAtWork(stat, now)
-        before = (stat.cpuTicks, now)
+        before = (stat.cpuTicks, stat.bytesMoved, now)
         guard case .wrong(let complaint) = finding else {
             if finding == .fine { hasAnswered = true }
             return finding
@@ -40,6 +40,8 @@ struct ServiceBeginning {
     private func isAtWork(_ stat: ProcessStat, _ now: ContinuousClock.Instant) -> Bool {
         if stat.state == "D" { return true }
         guard let before else { return true }
+        // A thread that reads a journal from a slow disk costs no processor to speak of.
+        if let moved = stat.bytesMoved, let known = before.moved, moved > known { return true }
         let spent = Double(stat.cpuTicks &- before.ticks) / ClockTicks.perSecond
         return spent >= (before.at.duration(to: now) / .seconds(1)) * Self.shareAtWork
     }

@@ -48,7 +48,11 @@ extension Supervisor {
             left.append(cleanUp.leftover)
         }
         deadline.cancel()
-        await controlState?.flush()
+        // A disk that hangs must not hold up the end: what is not written is found out at the next start.
+        if let controlState {
+            let flush = Task { await controlState.flush() }
+            _ = await hasEnded(flush, .zero, until: nil)
+        }
         return left
     }
 

@@ -14,7 +14,11 @@ extension Supervisor {
         while !Task.isCancelled {
             let interval = entries[name]?.specification.watchdog
             let half = (interval ?? .seconds(2)) / 2
-            do { try await clock.sleep(for: max(.milliseconds(1), half - spent)) } catch { return }
+            // Looks that are due at nearly the same time share one waking of the processor.
+            do {
+                try await clock.sleep(
+                    for: max(.milliseconds(1), half - spent), tolerance: half / 20)
+            } catch { return }
             guard interval != nil, entries[name]?.process == process, isUp(name) else {
                 spent = .zero
                 continue

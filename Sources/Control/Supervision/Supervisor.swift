@@ -161,14 +161,17 @@ public actor Supervisor {
 
     /// In starting order.
     public func status() -> [ServiceStatus] {
-        order.names.compactMap { name in
-            entries[name].map { entry in
-                ServiceStatus(
-                    name: name, state: entry.state, pid: entry.process?.pid,
-                    restarts: entry.restarts, since: entry.since, lastExit: entry.lastExit,
-                    quickExits: entry.memory.quickExits, isAnswering: entry.isAnswering,
-                    isAdopted: entry.process?.isChild == false)
-            }
+        order.names.compactMap { status(of: $0) }
+    }
+
+    /// Nil when there is no such service.
+    public func status(of name: ServiceName) -> ServiceStatus? {
+        entries[name].map { entry in
+            ServiceStatus(
+                name: name, state: entry.state, pid: entry.process?.pid,
+                restarts: entry.restarts, since: entry.since, lastExit: entry.lastExit,
+                quickExits: entry.memory.quickExits, isAnswering: entry.isAnswering,
+                isAdopted: entry.process?.isChild == false)
         }
     }
 

@@ -7,6 +7,9 @@
 /// Integers and timestamps (microseconds) are eight bytes, little-endian. A decimal is its scale and
 /// its coefficient in the fewest bytes of two's complement. Null has length 0. The row's sequence
 /// number is not part of it.
+///
+/// A row ends with its last value that is not null, or with its key: an optional field that is added
+/// behind the others changes no row's bytes, and so no digest, as long as it is null.
 enum ValueTag: UInt8 {
     case null = 0
     case text = 1
@@ -23,12 +26,14 @@ extension Row {
         var writer = ByteWriter(reserving: 48 + values.count * 14)
         writer.text(dataset)
         writer.count(keyCount)
-        for value in values { writer.value(value) }
+        var end = values.count
+        while end > keyCount, values[end - 1] == .null { end -= 1 }
+        for value in values.prefix(end) { writer.value(value) }
         return writer.bytes
     }
 
-    /// The row and how many of its values are the key. The values' count is whatever stands there:
-    /// the schema of the reader decides whether it fits.
+    /// The row. The values' count is whatever stands there, without nulls at the end:
+    /// `Schema.completed` adds them.
     public init(encoded bytes: [UInt8]) throws(CanonicalEncodingError) {
         (self, _) = try Self.decoded(bytes)
     }
@@ -41,7 +46,7 @@ extension Row {
         let keyCount = try reader.count()
         var values: [Value] = []
         while !reader.isAtEnd { values.append(try reader.value()) }
-        guard keyCount <= values.count else {
+        guard keyCount <= values.count, keyCount == values.count || values.last != .null else {
             throw CanonicalEncodingError(offset: reader.position)
         }
         return (Row(dataset: dataset, values: values), keyCount)

@@ -23,13 +23,15 @@ public struct RowChange: Sendable, Hashable {
     }
 
     /// What a store does with it.
+    /// - Parameter schemas: rows of theirs have all their fields.
     public func storeChange(
-        at sequence: SequenceNumber
+        at sequence: SequenceNumber, in schemas: SchemaCatalogue
     ) throws(CanonicalEncodingError) -> StoreBatch.Change {
         let (row, keyCount) = try Row.decoded(encoded)
         return StoreBatch.Change(
             key: RowKey(dataset: dataset, values: Array(row.values.prefix(keyCount))),
-            row: operation == .put ? row : nil, sequence: sequence)
+            row: operation == .put ? schemas[dataset]?.completed(row) ?? row : nil,
+            sequence: sequence)
     }
 
     /// The row as it stands after a `put`; for `delete` a row of key fields alone.

@@ -13,13 +13,15 @@ public struct JournalRun: Sendable {
     }
 
     /// Decodes the changes.
-    public init(_ entries: [Entry]) throws(CanonicalEncodingError) {
+    public init(
+        _ entries: [Entry], in schemas: SchemaCatalogue
+    ) throws(CanonicalEncodingError) {
         drafts = entries.map(\.draft)
         changes = []
         changes.reserveCapacity(entries.reduce(0) { $0 + $1.changes.count })
         for entry in entries {
             for change in entry.changes {
-                changes.append(try change.storeChange(at: entry.sequence))
+                changes.append(try change.storeChange(at: entry.sequence, in: schemas))
             }
         }
     }
@@ -57,10 +59,13 @@ public final class JournalFeed: Sendable {
     /// - Parameters:
     ///   - head: of the journal that `directory` holds.
     ///   - rowsMax: about how many changes of rows stay in memory.
-    public init(directory: String, head: SequenceNumber, rowsMax: Int = 50_000) {
+    ///   - schemas: of the rows that are read from the files.
+    public init(
+        directory: String, head: SequenceNumber, rowsMax: Int = 50_000, schemas: SchemaCatalogue
+    ) {
         content = Mutex(Content(start: head, head: head))
         self.rowsMax = rowsMax
-        files = JournalFiles(directory: directory)
+        files = JournalFiles(directory: directory, schemas: schemas)
     }
 
     /// The last entry that is durable, or where the journal begins.
@@ -145,11 +150,13 @@ extension JournalFeed.Content {
 /// `@unchecked Sendable`: the reader is used on the serial queue alone.
 private final class JournalFiles: @unchecked Sendable {
     private let directory: String
+    private let schemas: SchemaCatalogue
     private var reader: JournalReader?
     private let queue = DispatchQueue(label: "journal-feed")
 
-    init(directory: String) {
+    init(directory: String, schemas: SchemaCatalogue) {
         self.directory = directory
+        self.schemas = schemas
     }
 
     func run(
@@ -178,7 +185,7 @@ private final class JournalFiles: @unchecked Sendable {
         // An order has a handful of changes.
         let entries = try reader.entries(after: sequence, limit: max(1, rowsMax / 4))
         do {
-            return try JournalRun(entries)
+            return try JournalRun(entries, in: schemas)
         } catch {
             throw .damaged(
                 file: directory, after: sequence, problem: "a row cannot be decoded: \(error)")

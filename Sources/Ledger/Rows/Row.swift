@@ -48,6 +48,19 @@ public struct StampedRow: Sendable, Hashable {
 }
 
 extension Schema {
+    /// A row as it was decoded, with null for the optional fields behind what stands there. A row of
+    /// before those were declared is completed too; one that lacks another field stays short.
+    public func completed(_ row: Row) -> Row {
+        let missing = fields.dropFirst(row.values.count)
+        guard !missing.isEmpty, row.values.count >= keyCount, missing.allSatisfy(\.isOptional)
+        else {
+            return row
+        }
+        return Row(
+            dataset: row.dataset,
+            values: row.values + [Value](repeating: .null, count: missing.count))
+    }
+
     /// A row of this schema, or why the values do not make one.
     public func row(_ values: [Value]) throws(RowError) -> Row {
         guard values.count == fields.count else {

@@ -8,9 +8,13 @@ enum CSV {
                 !value.isEmpty
                 && !value.utf8.contains { [0x22, 0x2C, 0x0A, 0x0D].contains($0) }
             if isPlain { return value }
-            return "\""
-                + value.split(separator: "\"", omittingEmptySubsequences: false)
-                .joined(separator: "\"\"") + "\""
+            // By bytes: a quote with a combining mark after it is another character, and still a quote.
+            var quoted: [UInt8] = [0x22]
+            for byte in value.utf8 {
+                if byte == 0x22 { quoted.append(byte) }
+                quoted.append(byte)
+            }
+            return String(decoding: quoted + [0x22], as: UTF8.self)
         }.joined(separator: ",") + "\n"
     }
 

@@ -95,7 +95,14 @@ public actor FileStore: ReplicaStore {
 
     public func begin(_ datasets: Set<String>) async throws(StoreError) {
         for dataset in datasets { _ = try layout(dataset) }
-        var state = try storeFile()
+        // What cannot be read is begun anew: nothing is whole then.
+        var state: StoreFile
+        do throws(StoreError) {
+            state = try storeFile()
+        } catch {
+            guard case .damaged = error else { throw error }
+            state = StoreFile()
+        }
         state.position.datasets.subtract(datasets)
         state.digests = state.digests.filter { !datasets.contains($0.key.dataset) }
         try save(state)

@@ -13,6 +13,9 @@ extension Migration {
         make(
             4, "audit", PackageResources._004_audit_up_sql,
             PackageResources._004_audit_down_sql),
+        make(
+            5, "position_values", PackageResources._005_position_values_up_sql,
+            PackageResources._005_position_values_down_sql),
     ]
 
     private static func make(

@@ -66,6 +66,16 @@ extension PostgresTable {
                 terms.append("\(comparable(index)) \(sign) $\(parameters.count)")
             }
         }
+        if let key = query.afterKey {
+            var marks: [String] = []
+            for (value, field) in zip(key, schema.fields) {
+                try append(value, of: field, to: &parameters)
+                marks.append("$\(parameters.count)")
+            }
+            let columns = (0..<schema.keyCount).map { comparable($0) }
+            terms.append(
+                "(\(columns.joined(separator: ", "))) > (\(marks.joined(separator: ", ")))")
+        }
         return terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND ")
     }
 

@@ -44,7 +44,9 @@ enum StampRows {
                 ON CONFLICT (is_one)
                 DO UPDATE SET applied = EXCLUDED.applied, journal = EXCLUDED.journal
                 """, parameters: place)
-        return [taken]
+        let none = PostgresLink.Statement(
+            sql: "UPDATE opsd.datasets SET is_whole = false", parameters: PostgresParameters())
+        return [taken, none]
             + position.datasets.sorted().map { dataset in
                 var parameters = PostgresParameters()
                 parameters.append(dataset)

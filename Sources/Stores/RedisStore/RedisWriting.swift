@@ -77,8 +77,6 @@ extension RedisConnection {
         if let journal = position.journal {
             fields.append(StoreRecord.journalField)
             fields.append(journal.utf8)
-        } else {
-            transaction.append("HDEL", StoreRecord.key, StoreRecord.journalField)
         }
         for dataset in position.datasets.sorted() {
             guard let layout = layouts[dataset] else {
@@ -87,6 +85,7 @@ extension RedisConnection {
             fields.append(StoreRecord.wholeField(dataset))
             fields.append(layout.utf8)
         }
+        transaction.append("DEL", StoreRecord.key)
         transaction.append("HSET", StoreRecord.key, fields)
         Self.append(digests, to: &transaction)
         _ = try results(of: transaction)

@@ -31,9 +31,10 @@ public final class SQLiteStore: RowStore {
             }
             let database = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-            let statements = tables.values.flatMap(\.creation) + StampTables.creation
+            let tables = tables
             try database.write { database in
-                for statement in statements { try database.execute(sql: statement) }
+                for table in tables.values { try table.prepare(database) }
+                for statement in StampTables.creation { try database.execute(sql: statement) }
             }
             self.database = database
         } catch {

@@ -34,29 +34,52 @@ struct StoreTable: Sendable {
 
     private var name: String { Self.quoted(schema.dataset) }
 
-    var creation: [String] {
-        let columns = schema.fields.map { field in
-            let type =
-                switch field.type {
-                case .text, .decimal, .json: "TEXT"
-                case .integer, .timestamp, .boolean: "INTEGER"
-                }
-            return "\(Self.quoted(field.name)) \(type)\(field.isOptional ? "" : " NOT NULL")"
+    /// Makes what is not there: the table, the columns of fields that were declared after it was made,
+    /// the indexes.
+    func prepare(_ database: Database) throws {
+        try database.execute(sql: creation)
+        let present = Set(try database.columns(in: schema.dataset).map(\.name))
+        for field in schema.fields where !present.contains(field.name) {
+            guard field.isOptional else {
+                throw StoreError.refused(
+                    store: schema.dataset,
+                    problem: """
+                        its table was made without the field \(field.name), which must not be \
+                        missing: move the database away, and it is filled again
+                        """)
+            }
+            try database.execute(sql: "ALTER TABLE \(name) ADD COLUMN \(Self.definition(field))")
         }
+        for statement in indexCreation { try database.execute(sql: statement) }
+    }
+
+    private static func definition(_ field: Field) -> String {
+        let type =
+            switch field.type {
+            case .text, .decimal, .json: "TEXT"
+            case .integer, .timestamp, .boolean: "INTEGER"
+            }
+        return "\(quoted(field.name)) \(type)\(field.isOptional ? "" : " NOT NULL")"
+    }
+
+    private var creation: String {
+        let columns = schema.fields.map(Self.definition)
         let key = schema.keyFields.map { Self.quoted($0.name) }.joined(separator: ", ")
-        let table = """
+        return """
             CREATE TABLE IF NOT EXISTS \(name)(
                 \(columns.joined(separator: ", ")), opsd_sequence INTEGER NOT NULL,
                 PRIMARY KEY (\(key))) WITHOUT ROWID
             """
-        let indexes = schema.indexes.map { index in
+    }
+
+    private var indexCreation: [String] {
+        schema.indexes.map { index in
             let indexName = Self.quoted(
                 "\(schema.dataset)_by_\(index.fields.joined(separator: "_"))")
             let list = index.fields.map(Self.quoted).joined(separator: ", ")
             let only = index.present.map { " WHERE \(Self.quoted($0)) IS NOT NULL" } ?? ""
             return "CREATE INDEX IF NOT EXISTS \(indexName) ON \(name) (\(list))\(only)"
         }
-        return [table] + indexes
     }
 
     func apply(_ change: StoreBatch.Change, to database: Database) throws {

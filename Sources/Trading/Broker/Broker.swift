@@ -161,11 +161,17 @@ public struct BrokerPosition: Sendable, Hashable {
     public var symbol: String
     public var quantity: ExactDecimal
     public var averageEntryPrice: ExactDecimal
+    /// What the broker says that all of it is worth, negative for what is short; nil when it does not.
+    public var marketValue: ExactDecimal?
 
-    public init(symbol: String, quantity: ExactDecimal, averageEntryPrice: ExactDecimal) {
+    public init(
+        symbol: String, quantity: ExactDecimal, averageEntryPrice: ExactDecimal,
+        marketValue: ExactDecimal? = nil
+    ) {
         self.symbol = symbol
         self.quantity = quantity
         self.averageEntryPrice = averageEntryPrice
+        self.marketValue = marketValue
     }
 }
 

@@ -33,11 +33,7 @@ extension TradingState {
         guard rules[accountID] != nil else { throw .unknownAccount(accountID) }
         if isOpened(accountID) { return }
         let cash = snapshot.balance.cash
-        put(Balance(accountID: accountID, cash: cash, updatedAt: now))
-        append(
-            CashFlow(
-                accountID: accountID, flowID: "opening", type: .opening, amount: cash,
-                balance: cash, orderID: nil, createdAt: now))
+        var worth = cash
         for held in snapshot.positions {
             var position = Position(accountID: accountID, symbol: held.symbol, updatedAt: now)
             position.quantity = held.quantity
@@ -46,8 +42,17 @@ extension TradingState {
                 try held.quantity.multiplied(
                     by: held.averageEntryPrice, dividedBy: ExactDecimal(1), roundedToPlaces: 9)
             }
+            worth = try exactly { () throws(DecimalError) in
+                try position.value(held.marketValue ?? position.cost)
+                return try worth.adding(position.marketValue)
+            }
             put(position)
         }
+        put(Balance(accountID: accountID, cash: cash, portfolioValue: worth, updatedAt: now))
+        append(
+            CashFlow(
+                accountID: accountID, flowID: "opening", type: .opening, amount: cash,
+                balance: cash, orderID: nil, createdAt: now))
         var account =
             accounts[accountID]?.value ?? AccountState(accountID: accountID, updatedAt: now)
         account.fillCursor = snapshot.fillCursor

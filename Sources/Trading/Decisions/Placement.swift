@@ -111,9 +111,7 @@ extension TradingState {
                 throw .insufficientFunds(
                     needed: "\(needed)", available: "\(balance.buyingPower)")
             }
-            balance.frozen = try exactly { () throws(DecimalError) in
-                try balance.frozen.adding(needed)
-            }
+            try exactly { () throws(DecimalError) in try balance.freeze(needed) }
             balance.updatedAt = now
             put(balance)
             return price

@@ -10,8 +10,7 @@ extension TradingState {
         switch order.terms.side {
         case .buy:
             guard var balance = balances[order.accountID]?.value else { return }
-            balance.frozen = try balance.frozen.subtracting(
-                order.reservePrice.multiplied(by: quantity))
+            try balance.freeze(order.reservePrice.multiplied(by: quantity).negated)
             balance.updatedAt = now
             put(balance)
         case .sell:
@@ -31,8 +30,14 @@ extension TradingState {
     ) throws(DecimalError) {
         let sign = order.terms.side == .buy
         let flow = sign ? amount.negated : amount
+        var position =
+            positions[order.accountID]?[order.terms.symbol]?.value
+            ?? Position(accountID: order.accountID, symbol: order.terms.symbol, updatedAt: now)
+        let worth = position.marketValue
+        let profit = try position.take(sign ? quantity : quantity.negated, at: fill.price)
+        try position.value(at: fill.price)
         if var balance = balances[order.accountID]?.value {
-            balance.cash = try balance.cash.adding(flow)
+            try balance.book(cash: flow, worth: position.marketValue.subtracting(worth))
             balance.updatedAt = now
             put(balance)
             append(
@@ -40,10 +45,6 @@ extension TradingState {
                     accountID: order.accountID, flowID: fill.id, type: .trade, amount: flow,
                     balance: balance.cash, orderID: order.orderID, createdAt: now))
         }
-        var position =
-            positions[order.accountID]?[order.terms.symbol]?.value
-            ?? Position(accountID: order.accountID, symbol: order.terms.symbol, updatedAt: now)
-        let profit = try position.take(sign ? quantity : quantity.negated, at: fill.price)
         if let profit { try realise(profit, of: order.accountID, at: now) }
         position.updatedAt = now
         put(position)

@@ -71,6 +71,9 @@ public enum Datasets {
             Field("cash", .decimal),
             Field("frozen", .decimal),
             Field("updated_at", .timestamp),
+            // Null in rows of before these were declared.
+            Field("buying_power", .decimal, optional: true),
+            Field("portfolio_value", .decimal, optional: true),
         ],
         accountField: "account_id")
 
@@ -83,6 +86,10 @@ public enum Datasets {
             Field("cost", .decimal),
             Field("realized_pl", .decimal),
             Field("updated_at", .timestamp),
+            // Null in rows of before these were declared.
+            Field("side", .text, optional: true),
+            Field("market_value", .decimal, optional: true),
+            Field("unrealized_pl", .decimal, optional: true),
         ],
         accountField: "account_id")
 

@@ -25,7 +25,11 @@ struct FieldReader {
 
     private mutating func next() throws(RowError) -> Value {
         index += 1
-        guard index <= row.values.count else { throw problem("is missing") }
+        guard index <= row.values.count else {
+            // Of before the field was declared.
+            if index <= schema.fields.count, schema.fields[index - 1].isOptional { return .null }
+            throw problem("is missing")
+        }
         return row.values[index - 1]
     }
 

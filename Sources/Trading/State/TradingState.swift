@@ -449,13 +449,14 @@ extension TradingState {
         var changes: [StoreBatch.Change] = []
         changes.reserveCapacity(entry.changes.count)
         for change in entry.changes {
-            let row = try change.row()
+            var row = try change.row()
             guard let schema = Datasets.catalogue[row.dataset] else { continue }
             guard change.operation == .put else {
                 let key = RowKey(dataset: row.dataset, values: row.values)
                 changes.append(StoreBatch.Change(key: key, row: nil, sequence: entry.sequence))
                 continue
             }
+            row = schema.completed(row)
             let stamped = StampedRow(row: row, sequence: entry.sequence)
             try restore(stamped, rowHash: digestKey.hash(change.encoded))
             changes.append(
@@ -469,5 +470,20 @@ extension TradingState {
     /// Goes on after an entry; the first in a new journal is an epoch's entry 0.
     mutating func resume(at head: SequenceNumber) {
         sequence = head
+        for (account, balance) in balances where balance.value.portfolioValue == nil {
+            balances[account] = valued(balance)
+        }
+    }
+
+    /// The balance of a row of before this was written: what its account is worth is reckoned, and the
+    /// row gets it with its next change. Out of range, it stays unknown.
+    private func valued(_ balance: Tracked<Balance>) -> Tracked<Balance> {
+        var value = balance.value
+        var worth: ExactDecimal? = value.cash
+        for position in positions[value.accountID, default: [:]].values {
+            worth = worth.flatMap { try? $0.adding(position.value.marketValue) }
+        }
+        value.portfolioValue = worth
+        return Tracked(value: value, rowHash: balance.digest.sum, sequence: balance.sequence)
     }
 }

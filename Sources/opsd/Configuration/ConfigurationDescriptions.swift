@@ -75,7 +75,7 @@ enum ConfigurationDescriptions {
         "services.*.stop": "How it is asked to end.",
         "services.*.stop.signal": "Sent to its process group.",
         "services.*.stop.timeout": "Then it is killed.",
-        "stores": "What keeps copies of the rows. Not acted on in this version.",
+        "stores": "What keeps copies of the rows.",
         "stores.*.kind": "What it is.",
         "stores.*.path": "Of files: a folder. Of sqlite: a file.",
         "stores.*.url": "Of redis and postgres. The password in it is never shown.",
@@ -83,7 +83,7 @@ enum ConfigurationDescriptions {
         "stores.*.connections.min": "Kept open. Left out: 10 for redis, 2 for postgres.",
         "stores.*.connections.max": "Left out: 50 for redis, 10 for postgres.",
         "stores.*.timeout": "Of a connection and of an answer. Left out: 5s.",
-        "datasets": "Which store has which rows. Not acted on in this version.",
+        "datasets": "Which store has which rows.",
         "datasets.*.kind": "Of a dataset of your own: declared is kept, a cache may vanish.",
         "datasets.*.key": "The fields that tell rows apart; a list of texts, or names and types.",
         "datasets.*.fields":

@@ -41,7 +41,7 @@ struct ServiceReadings: Sendable {
     }
 
     private func status(of name: ServiceName) async -> ServiceStatus? {
-        await supervisor.status().first { $0.name == name }
+        await supervisor.status(of: name)
     }
 
     private func reading(_ status: ServiceStatus) async -> ServiceReading {

@@ -160,7 +160,7 @@ struct StatusJudgement {
         if let failure = core.checkpoint_failure {
             add("the checkpoint cannot be written: \(failure)", "df -h")
         }
-        findings += core.stores.flatMap(Self.findings)
+        findings += (core.stores ?? []).flatMap(Self.findings)
         if !core.accounts_halted.isEmpty {
             let one = core.accounts_halted.count == 1
             add(
@@ -191,7 +191,8 @@ struct StatusJudgement {
         case "failing":
             findings.append(
                 StatusReport.Finding(
-                    what: "store \(store.name) \(store.says)", since: store.behind_since,
+                    what: "store \(store.name) \(store.says)",
+                    since: store.failing_since ?? store.behind_since,
                     command: "opsd check, then look at the store's server or disk"))
         default: break
         }

@@ -53,7 +53,8 @@ struct StatusReport: Codable, Equatable, Sendable {
         var queue_capacity: Int
         var live_orders: Int
         var orders_unknown: Int
-        var stores: [Store] = []
+        /// Nil from a core of a version that had none.
+        var stores: [Store]?
         var accounts_halted: [String]
         var accounts_not_open: [String]
     }
@@ -68,6 +69,8 @@ struct StatusReport: Codable, Equatable, Sendable {
         /// Nil while nobody knows.
         var applied_sequence: String?
         var lag_entries: Int?
+        /// Since when it is not written.
+        var failing_since: String?
         /// The time of the oldest entry that it does not have.
         var behind_since: String?
         var datasets: [String]

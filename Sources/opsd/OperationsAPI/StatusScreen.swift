@@ -108,7 +108,7 @@ struct StatusScreen {
             "checkpoint  entry \(core.checkpoint_sequence)",
             "orders      \(core.live_orders) live, \(core.orders_unknown) unknown, "
                 + "\(core.queue_depth) of \(core.queue_capacity) waiting",
-        ] + storeLines(core.stores)
+        ] + storeLines(core.stores ?? [])
     }
 
     private func storeLines(_ stores: [StatusReport.Store]) -> [String] {

@@ -19,6 +19,7 @@ struct CoreProcess {
 
     func run() async throws {
         ProcessLimits.forbidCoreDumps()
+        ProcessLimits.raiseOpenFiles()
         let registry = Telemetry.bootstrap(
             process: "core", descriptions: CoreMetrics.descriptions)
         let assembly = try CoreAssembly(configuration)

@@ -37,6 +37,7 @@ struct StoreControl: Sendable {
                 json.member("says", copy.state.condition.words)
                 json.member("applied_sequence", copy.state.applied?.description)
                 if let lag = copy.state.lagEntries { json.member("lag_entries", Int(lag)) }
+                json.member("failing_since", copy.state.failingSince)
                 json.member("behind_since", copy.state.behindSince)
                 json.name("datasets")
                 json.array(copy.datasets) { $0.value($1) }
