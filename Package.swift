@@ -79,7 +79,9 @@ let package = Package(
         .target(
             name: "Trading", dependencies: ["Ledger", "StrictYAML", logging, metrics],
             swiftSettings: house),
-        .target(name: "DualWrite", dependencies: ["Ledger", logging], swiftSettings: house),
+        .target(
+            name: "DualWrite", dependencies: ["ExactJSON", "Ledger", logging],
+            swiftSettings: house),
         .target(
             name: "Control",
             dependencies: ["Ledger", "CProcess", coreMetrics, grdb],
@@ -160,7 +162,7 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "DualWriteTests",
-            dependencies: ["DualWrite", "Ledger", "SQLiteStore", "TestSupport"],
+            dependencies: ["DualWrite", "ExactJSON", "Ledger", "SQLiteStore", "TestSupport"],
             swiftSettings: house),
         .testTarget(
             name: "PostgresStoreTests",
@@ -188,7 +190,7 @@ let package = Package(
             dependencies: [
                 "opsd", "Control", coreMetrics, "DualWrite", "Ledger", "TradingHTTP", "StrictYAML",
                 "Trading",
-                "CurlClient", "ExactJSON",
+                "CurlClient", "ExactJSON", "RedisStore",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],

@@ -208,26 +208,10 @@ public final class StoreFollower: Sendable {
         if position.journal == nil { return true }
         // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
         let wasAhead = content.withLock { $0.aheadAt == position.applied }
-        if !wasAhead, try await isJournaled(position.applied) { return true }
+        if !wasAhead, try await feed.hasJournaled(position.applied) { return true }
         content.withLock { $0.aheadAt = position.applied }
         stop(.ahead(of: feed.head), position)
         return false
-    }
-
-    private func isJournaled(_ sequence: SequenceNumber) async throws(StoreError) -> Bool {
-        let head = feed.head
-        // An epoch's entry 0 stands for its beginning.
-        if sequence == head || sequence.number == 0 { return sequence <= head }
-        if sequence > head { return false }
-        do {
-            let before = SequenceNumber(rawValue: sequence.rawValue - 1)
-            return try await feed.run(after: before, rowsMax: 1).drafts.first?.sequence == sequence
-        } catch JournalError.deleted {
-            // It is older than the oldest file: `step` finds out, and has it filled.
-            return true
-        } catch {
-            throw .unavailable(store: "journal", problem: error.description)
-        }
     }
 
     /// Fills what the store should have and does not; what it has and should not any more is left as it

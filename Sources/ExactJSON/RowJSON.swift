@@ -21,33 +21,44 @@ public enum RowJSON {
 
     public static func append(_ value: Value, to bytes: inout [UInt8]) {
         switch value {
-        case .null: bytes += Array("null".utf8)
+        case .null: bytes += "null".utf8
         case .text(let text): appendQuoted(text, to: &bytes)
-        case .integer(let number): bytes += Array(String(number).utf8)
-        case .boolean(let flag): bytes += Array((flag ? "true" : "false").utf8)
-        case .json(let json): bytes += Array(json.text.utf8)
-        case .decimal, .timestamp:
-            // Neither has a character that JSON would escape.
+        case .integer(let number): bytes.appendDigits(number)
+        case .boolean(let flag): bytes += (flag ? "true" : "false").utf8
+        case .json(let json): bytes += json.text.utf8
+        // Neither has a character that JSON would escape.
+        case .decimal(let number):
             bytes.append(UInt8(ascii: "\""))
-            bytes += Array(value.description.utf8)
+            number.append(to: &bytes)
+            bytes.append(UInt8(ascii: "\""))
+        case .timestamp(let time):
+            bytes.append(UInt8(ascii: "\""))
+            time.append(to: &bytes)
             bytes.append(UInt8(ascii: "\""))
         }
     }
 
     public static func appendQuoted(_ text: String, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                bytes.append(UInt8(ascii: "\\"))
-                bytes.append(byte)
-            case 0..<0x20:
-                let digits = String(byte, radix: 16)
-                bytes += Array("\\u00\(digits.utf8.count == 1 ? "0" : "")\(digits)".utf8)
-            default: bytes.append(byte)
-            }
+        var text = text
+        text.withUTF8 { utf8 in
+            // Nearly no text has anything to escape.
+            if utf8.allSatisfy({ !isEscaped($0) }) { return bytes.append(contentsOf: utf8) }
+            for byte in utf8 { appendEscaped(byte, to: &bytes) }
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func isEscaped(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
+    private static func appendEscaped(_ byte: UInt8, to bytes: inout [UInt8]) {
+        guard isEscaped(byte) else { return bytes.append(byte) }
+        bytes.append(UInt8(ascii: "\\"))
+        if byte >= 0x20 { return bytes.append(byte) }
+        let digits = String(byte, radix: 16)
+        bytes += "u00\(digits.utf8.count == 1 ? "0" : "")\(digits)".utf8
     }
 
     /// A member's value as a field's. Numbers may be strings and strings numbers, since programs write
@@ -82,9 +93,9 @@ extension CanonicalJSON {
 extension JSONValue {
     fileprivate func append(to bytes: inout [UInt8]) {
         switch self {
-        case .null: bytes += Array("null".utf8)
-        case .bool(let flag): bytes += Array((flag ? "true" : "false").utf8)
-        case .number(let digits): bytes += Array(digits.utf8)
+        case .null: bytes += "null".utf8
+        case .bool(let flag): bytes += (flag ? "true" : "false").utf8
+        case .number(let digits): bytes += digits.utf8
         case .string(let text): RowJSON.appendQuoted(text, to: &bytes)
         case .array(let elements):
             bytes.append(UInt8(ascii: "["))

@@ -11,7 +11,7 @@ import Testing
     ) -> SystemProber {
         SystemProber(
             workingDirectory: directory, http: { url, _, _ in .success(url) },
-            service: { .failure($0) }, now: { now })
+            service: { .failure($0) }, store: { name, _ in .degraded(name) }, now: { now })
     }
 
     private func run(
@@ -24,6 +24,8 @@ import Testing
     @Test func whatTheRoomDoesNotKnowIsAskedThroughTheClosures() async {
         #expect(await run(.http(url: "http://x", status: nil)) == .success("http://x"))
         #expect(await run(.service("core")) == .failure("core"))
+        #expect(
+            await run(.store(StoreProbe(store: "hot", question: .answers))) == .degraded("one"))
     }
 
     // MARK: Programs

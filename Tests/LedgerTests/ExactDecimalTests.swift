@@ -138,6 +138,28 @@ import Testing
         }
     }
 
+    /// Written digit by digit, and held against one that is put together from texts.
+    @Test func theDigitsAreThoseOfTheCoefficient() throws {
+        var random = SeededGenerator(seed: 7)
+        for round in 0..<20_000 {
+            let size = Int128(1) << Int.random(in: 0...125, using: &random)
+            let coefficient =
+                round < 40
+                ? Int128(round - 20) : Int128.random(in: -size...size, using: &random)
+            guard
+                let number = try? ExactDecimal(
+                    coefficient: coefficient, scale: Int.random(in: 0...18, using: &random))
+            else { continue }
+            let digits = String(number.coefficient.magnitude)
+            let places = Int(number.scale)
+            let filled = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
+            let text =
+                (number.coefficient < 0 ? "-" : "") + filled.dropLast(places)
+                + (places == 0 ? "" : "." + filled.suffix(places))
+            #expect(number.description == text)
+        }
+    }
+
     @Test func jsonCarriesDecimalsAsText() throws {
         let numbers = [try decimal("-12.50"), .zero]
         let data = try JSONEncoder().encode(numbers)

@@ -1,7 +1,8 @@
 import Glibc
-import Ledger
 import TestSupport
 import Testing
+
+@testable import Ledger
 
 @Suite struct TimestampTests {
     @Test(arguments: [
@@ -65,5 +66,33 @@ import Testing
         #expect(Timestamp(microseconds: -1).seconds == -1)
         #expect(Timestamp(microseconds: 1_999_999).seconds == 1)
         #expect(Timestamp(microseconds: 5).advanced(bySeconds: -2).microseconds == -1_999_995)
+    }
+
+    /// Written digit by digit, and held against one that is put together from texts.
+    @Test func theDigitsAreThoseOfTheCalendar() {
+        var random = SeededGenerator(seed: 5)
+        for round in 0..<20_000 {
+            let limit: Int64 = round % 2 == 0 ? 4_000_000_000_000_000 : .max / 4
+            let time = Timestamp(
+                microseconds: .random(in: -limit...limit, using: &random)
+                    / (round % 3 == 0 ? 1_000_000 : 1) * (round % 3 == 0 ? 1_000_000 : 1))
+            let days = Calendar.floorDivide(time.microseconds, Calendar.microsecondsPerDay)
+            let date = Calendar.date(ofDay: days)
+            if date.year < 0 { continue }
+            let rest = time.microseconds - days * Calendar.microsecondsPerDay
+            let seconds = rest / 1_000_000
+            var fraction = "." + padded(rest % 1_000_000, 6)
+            while fraction.hasSuffix("0") { fraction.removeLast() }
+            let text =
+                "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))"
+                + "T\(padded(seconds / 3_600, 2)):\(padded(seconds / 60 % 60, 2))"
+                + ":\(padded(seconds % 60, 2))\(fraction == "." ? "" : fraction)Z"
+            #expect(time.description == text)
+        }
+    }
+
+    private func padded(_ number: Int64, _ width: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 }

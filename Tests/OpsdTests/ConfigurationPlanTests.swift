@@ -128,6 +128,12 @@ import Trading
         Example(
             "node: desk-1", "node: desk-1\nstores: {\(store)}\ndatasets: {deals: {old: a}}",
             "stores.a: added: kind sqlite" + core + "|datasets.deals: added: old a" + core),
+        Example(
+            "node: desk-1",
+            "node: desk-1\nstores: {hot: {kind: redis, url: \"redis://h\"}}\nevents: {store: hot}",
+            "stores.hot: added: kind redis" + core + "|events.store: none → hot" + core
+                + "|events.stream: added: trading_events" + core + "|events.keep: added: 100000"
+                + core),
     ]
 
     @Test(arguments: stores)

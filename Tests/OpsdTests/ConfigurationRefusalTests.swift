@@ -21,7 +21,9 @@ import Testing
         folder = try ConfigurationFolder()
     }
 
-    @Test(arguments: sections + services + stores + datasets + layouts + health + documents)
+    @Test(
+        arguments: sections + services + stores + datasets + layouts + events + health + storeChecks
+            + documents)
     func aBadConfigurationIsRefused(_ example: Refusal) {
         #expect(folder.refusal(example.text) == example.message)
     }
@@ -77,7 +79,7 @@ import Testing
             "opsd.yaml:1:9: health is a mapping, not a list; write [first, second]"),
         Refusal(
             "health: [{name: x, }]",
-            "opsd.yaml:1:10: the check asks nothing; write exactly one of http, tcp, command, path, file, pid_file, service"
+            "opsd.yaml:1:10: the check asks nothing; write exactly one of http, tcp, command, path, file, pid_file, service, store"
         ),
         Refusal(
             "health: [{tcp: \"a:1\"}]",
@@ -96,7 +98,7 @@ import Testing
         ),
         Refusal(
             "health: [{name: x, tcp: \"a:1\", http: \"http://a/\"}]",
-            "opsd.yaml:1:10: the check has 2 probes: http, tcp; write exactly one of http, tcp, command, path, file, pid_file, service"
+            "opsd.yaml:1:10: the check has 2 probes: http, tcp; write exactly one of http, tcp, command, path, file, pid_file, service, store"
         ),
         Refusal(
             "health: [{name: x, tcp: \"a:1\", status: 200}]",
@@ -137,18 +139,6 @@ import Testing
         Refusal(
             "health: [{name: x, service: x}]",
             "opsd.yaml:1:29: no service is called 'x'; the services are: core, broker"),
-        Refusal(
-            "health: [{name: x, store: hot, degraded_from: 100ms}]",
-            "opsd.yaml:1:20: store is not asked by this version of opsd; remove this check, or use a version that does"
-        ),
-        Refusal(
-            "health: [{name: x, stream: s, store: hot, backlog_from: 1000}]",
-            "opsd.yaml:1:20: stream is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:31: store is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:43: backlog_from belongs to a check of a store; remove it"
-        ),
-        Refusal(
-            "health: [{name: x, dataset: quotes, store: hot, stale_after: 30s, stale_from: 10}]",
-            "opsd.yaml:1:20: dataset is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:37: store is not asked by this version of opsd; remove this check, or use a version that does\nopsd.yaml:1:67: stale_from belongs to a check of a store; remove it"
-        ),
         Refusal(
             "health: [{name: x, tcp: \"a:1\", depends_on: [x]}]",
             "opsd.yaml:1:45: check x depends on itself; remove it"),

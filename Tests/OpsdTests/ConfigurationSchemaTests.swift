@@ -128,7 +128,7 @@ import Trading
         let configuration = try loadExample()
         #expect(configuration.warnings == [])
         #expect(configuration.accounts.accounts.count == 5)
-        #expect(configuration.health.count == 7)
+        #expect(configuration.health.count == 10)
     }
 
     @Test func theExampleUsesEveryKeyThatThereIs() throws {

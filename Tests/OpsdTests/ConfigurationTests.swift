@@ -123,7 +123,7 @@ import Trading
         var documented = try load(try #require(examples.first))
         let written = documented.writtenKeys
         let top = ConfigurationReader.shape.keys.map(\.name)
-        #expect(top.filter { !written.contains($0) } == ["stores", "datasets", "health"])
+        #expect(top.filter { !written.contains($0) } == ["stores", "datasets", "events", "health"])
         documented.writtenKeys = builtIn.writtenKeys
         documented.accountFiles = builtIn.accountFiles
         #expect("\(documented.texts)" == "5 files" && !"\(documented)".contains("secret_key: \""))
@@ -143,7 +143,9 @@ import Trading
         #expect(health.count == 7)
         let stores = try load(examples[3])
         #expect(stores.stores.map(\.kind) == StoreKind.allCases)
-        #expect(stores.datasets.count == 4)
+        #expect(stores.datasets.count == 5)
+        #expect(stores.events == EventSettings(store: "hot"))
+        #expect(stores.health.count == 3)
         #expect(stores.warnings == [])
     }
 

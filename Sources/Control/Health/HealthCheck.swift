@@ -49,8 +49,7 @@ public struct HealthRules: Sendable, Equatable {
     }
 }
 
-/// How a check asks. Caches, event streams and the freshness of stores get a case here and a
-/// function in `HealthProber`.
+/// How a check asks. A new kind gets a case here and a function in `HealthProber`.
 public enum HealthProbe: Sendable, Equatable {
     /// `status`: the one that is expected; nil takes 200 to 299. Redirects are not followed.
     case http(url: String, status: Int?)
@@ -66,6 +65,7 @@ public enum HealthProbe: Sendable, Equatable {
     case fileAge(path: String, staleAfter: Duration)
     /// A supervised service runs and is ready.
     case service(ServiceName)
+    case store(StoreProbe)
 
     /// One word, for names and for people.
     public var kind: String {
@@ -77,6 +77,7 @@ public enum HealthProbe: Sendable, Equatable {
         case .process: "process"
         case .fileAge: "file"
         case .service: "service"
+        case .store(let probe): probe.kind
         }
     }
 }

@@ -17,20 +17,28 @@ public struct SystemProber: HealthProber {
             _ url: String, _ status: Int?, _ timeout: Duration
         ) async -> ProbeOutcome
     public typealias Service = @Sendable (ServiceName) async -> ProbeOutcome
+    /// Asks the store of a check; the check by its name.
+    public typealias Store =
+        @Sendable (
+            HealthCheckName, _ timeout: Duration
+        ) async -> ProbeOutcome
 
     private let http: HTTP
     private let service: Service
+    private let store: Store
     private let workingDirectory: String?
     private let now: @Sendable () -> Timestamp
 
     /// - Parameter workingDirectory: where the programs of `command` probes start.
     public init(
         workingDirectory: String?, http: @escaping HTTP, service: @escaping Service,
+        store: @escaping Store,
         now: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
     ) {
         self.workingDirectory = workingDirectory
         self.http = http
         self.service = service
+        self.store = store
         self.now = now
     }
 
@@ -38,6 +46,7 @@ public struct SystemProber: HealthProber {
         switch check.probe {
         case .http(let url, let status): return await http(url, status, check.timeout)
         case .service(let name): return await service(name)
+        case .store: return await store(check.name, check.timeout)
         case .tcp(let host, let port):
             let timeout = check.timeout
             return await Self.apart { ConnectProbe.run(host: host, port: port, timeout: timeout) }

@@ -142,3 +142,9 @@ public enum MachineStart {
         return Timestamp(microseconds: boot * 1_000_000 + microseconds)
     }
 }
+
+/// The unit of processor time in /proc. Here, since whether a file sees the C constant depends on which
+/// C modules it imports.
+enum ClockTicks {
+    static let perSecond = Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
+}

@@ -1,6 +1,3 @@
-internal import Foundation
-internal import Glibc
-
 /// Whether a process that is not ready yet hangs: a plain state machine over the looks at it.
 ///
 /// A service may take its time: the core reads a journal before it answers. So silence counts only
@@ -11,7 +8,6 @@ struct ServiceBeginning {
     /// Of the time between two looks, what a process at work spends on a processor at least.
     private static let shareAtWork = 0.05
     private static let patience = 10
-    private static let ticksPerSecond = Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
 
     private let start: ContinuousClock.Instant
     private var hasAnswered = false
@@ -46,7 +42,7 @@ struct ServiceBeginning {
         guard let before else { return true }
         // A thread that reads a journal from a slow disk costs no processor to speak of.
         if let moved = stat.bytesMoved, let known = before.moved, moved > known { return true }
-        let spent = Double(stat.cpuTicks &- before.ticks) / Self.ticksPerSecond
+        let spent = Double(stat.cpuTicks &- before.ticks) / ClockTicks.perSecond
         return spent >= (before.at.duration(to: now) / .seconds(1)) * Self.shareAtWork
     }
 }

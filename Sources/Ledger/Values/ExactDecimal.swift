@@ -126,14 +126,33 @@ extension ExactDecimal: LosslessStringConvertible, CustomStringConvertible {
     }
 
     public var description: String {
-        let digits = String(coefficient.magnitude)
-        let sign = coefficient < 0 ? "-" : ""
-        guard scale > 0 else { return sign + digits }
-        let places = Int(scale)
-        if digits.utf8.count <= places {
-            return sign + "0." + String(repeating: "0", count: places - digits.utf8.count) + digits
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(24)
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends `description`.
+    public func append(to bytes: inout [UInt8]) {
+        if isNegative { bytes.append(UInt8(ascii: "-")) }
+        let start = bytes.count
+        // The last digit first, and one before the point at least.
+        let point = scale == 0 ? -1 : start + Int(scale)
+        let least = start + Int(scale) + (scale == 0 ? 1 : 2)
+        var large = coefficient.magnitude
+        while large > UInt128(UInt64.max) {
+            if bytes.count == point { bytes.append(UInt8(ascii: ".")) }
+            let (rest, digit) = large.quotientAndRemainder(dividingBy: 10)
+            bytes.append(UInt8(truncatingIfNeeded: 48 + digit))
+            large = rest
         }
-        return sign + digits.dropLast(places) + "." + digits.suffix(places)
+        var small = UInt64(truncatingIfNeeded: large)
+        while small > 0 || bytes.count < least {
+            if bytes.count == point { bytes.append(UInt8(ascii: ".")) }
+            bytes.append(UInt8(truncatingIfNeeded: 48 + small % 10))
+            small /= 10
+        }
+        bytes[start...].reverse()
     }
 }
 

@@ -38,34 +38,33 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
     /// RFC 3339 in UTC, with as many digits of the second as are not zero: `2026-11-21T09:30:00Z`,
     /// `2026-11-21T09:30:00.25Z`.
     public var description: String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(28)
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends `description`.
+    public func append(to bytes: inout [UInt8]) {
         let days = Calendar.floorDivide(microseconds, Calendar.microsecondsPerDay)
         // Not `microseconds - days * …`, which overflows for the first day that there is.
         var rest = microseconds % Calendar.microsecondsPerDay
         if rest < 0 { rest += Calendar.microsecondsPerDay }
         let (year, month, day) = Calendar.date(ofDay: days)
+        let seconds = rest / 1_000_000
+        Self.append(year, to: 4, &bytes)
+        Self.append("-", month, &bytes)
+        Self.append("-", day, &bytes)
+        Self.append("T", seconds / 3_600, &bytes)
+        Self.append(":", seconds / 60 % 60, &bytes)
+        Self.append(":", seconds % 60, &bytes)
         let fraction = rest % 1_000_000
-        rest /= 1_000_000
-        var text = String()
-        text.reserveCapacity(28)
-        text.append(Self.padded(year, to: 4))
-        text.append("-")
-        text.append(Self.padded(month, to: 2))
-        text.append("-")
-        text.append(Self.padded(day, to: 2))
-        text.append("T")
-        text.append(Self.padded(rest / 3_600, to: 2))
-        text.append(":")
-        text.append(Self.padded(rest / 60 % 60, to: 2))
-        text.append(":")
-        text.append(Self.padded(rest % 60, to: 2))
         if fraction != 0 {
-            var digits = Self.padded(fraction, to: 6)
-            while digits.last == "0" { digits.removeLast() }
-            text.append(".")
-            text.append(digits)
+            bytes.append(UInt8(ascii: "."))
+            Self.append(fraction, to: 6, &bytes)
+            while bytes.last == UInt8(ascii: "0") { bytes.removeLast() }
         }
-        text.append("Z")
-        return text
+        bytes.append(UInt8(ascii: "Z"))
     }
 
     /// Reads RFC 3339 with any offset and up to nine digits of the second; what is finer than a
@@ -94,9 +93,19 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
         self.init(microseconds: seconds * 1_000_000 + fraction)
     }
 
-    private static func padded(_ number: Int64, to width: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    /// A sign and two digits.
+    private static func append(
+        _ sign: Unicode.Scalar, _ number: Int64, _ bytes: inout [UInt8]
+    ) {
+        bytes.append(UInt8(ascii: sign))
+        bytes.append(UInt8(truncatingIfNeeded: 48 + number / 10))
+        bytes.append(UInt8(truncatingIfNeeded: 48 + number % 10))
+    }
+
+    private static func append(_ number: Int64, to width: Int, _ bytes: inout [UInt8]) {
+        // A year before the first one.
+        guard number >= 0 else { return bytes.appendDigits(number) }
+        bytes.appendDigits(number.magnitude, paddedTo: width)
     }
 }
 

@@ -138,7 +138,7 @@ public actor RedisConnection: PooledConnection {
         return unavailable(isLate ? "it said nothing within the time-out" : problem)
     }
 
-    func unavailable(_ problem: String) -> StoreError {
+    nonisolated func unavailable(_ problem: String) -> StoreError {
         .unavailable(store: store, problem: problem)
     }
 

@@ -78,7 +78,7 @@ public struct RedisLayout: Sendable {
         for own in ["opsd:v:", "opsd:k:"] where key.hasPrefix(own) {
             throw problem("keys that begin with \(own) are opsd's own")
         }
-        guard key != "opsd:store", key != "opsd:digests" else {
+        guard !["opsd:store", "opsd:digests", EventRecord.key].contains(key) else {
             throw problem("the key \(key) is opsd's own")
         }
         guard !keyTemplate.fields.isEmpty || fieldTemplate != nil else {

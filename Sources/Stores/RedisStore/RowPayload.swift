@@ -27,8 +27,11 @@ extension RowCoding {
         switch value {
         case .null: bytes += null
         case .boolean(let flag): bytes.append(UInt8(ascii: flag ? "1" : "0"))
-        case .text(let text): bytes += Array(text.utf8)
-        default: bytes += Array(value.description.utf8)
+        case .text(let text): bytes += text.utf8
+        case .integer(let number): bytes.appendDigits(number)
+        case .decimal(let number): number.append(to: &bytes)
+        case .timestamp(let time): time.append(to: &bytes)
+        case .json(let json): bytes += json.text.utf8
         }
     }
 

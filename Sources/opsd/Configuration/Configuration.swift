@@ -27,6 +27,8 @@ struct Configuration: Sendable, Equatable {
     var stores: [StoreSettings] = []
     /// In the order written. A dataset of the trading core that is not among them has no store.
     var datasets: [DatasetSettings] = []
+    /// Nil: nobody is told of the journal's entries.
+    var events: EventSettings?
     /// In the order written.
     var health: [HealthCheckSettings] = []
     /// In the order written.

@@ -41,6 +41,7 @@ struct ConfigurationEntries {
             configuration.stores.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first }
         )
         for dataset in configuration.datasets { list.dataset(dataset, kinds: kinds) }
+        list.events(configuration.events)
         return list.entries
     }
 
@@ -237,6 +238,9 @@ struct ConfigurationEntries {
             add("stale_after", stale)
         case .process(let file): add("pid_file", file)
         case .service(let name): add("service", name)
+        case .store(let probe):
+            add("store", probe.store.name)
+            storeQuestion(probe.question)
         }
     }
 }

@@ -210,7 +210,8 @@ private struct ChangeJudge {
         case "health", "operators": .atOnce
         case "secrets": keys.last == "key_file" ? .atOnce : restart([.core])
         case "accounts": restart([.core, .paperBroker])
-        case "time_zone", "limits", "engine", "journal", "stores", "datasets": restart([.core])
+        case "time_zone", "limits", "engine", "journal", "stores", "datasets", "events":
+            restart([.core])
         case "listen": keys.last == "trading" ? restart([.core]) : .needsDaemonRestart
         case "broker": restart(keys.last == "paper" ? [.core, .paperBroker] : [.core])
         case "paper_broker": restart([.paperBroker])

@@ -89,8 +89,8 @@ struct ConfigurationReader {
             secrets: SecretSettings(keyFile: dataDirectory + "/secret.key", jwt: Secret("")))
         readGeneral(&top, &result)
         readSections(&top, key, &result)
-        readStores(&top, &result)
-        readServices(&top, &result)
+        let stores = readStores(&top, &result)
+        readServices(&top, stores, &result)
         readAccounts(&top, key, &result)
         for key in Self.laterKeys {
             top.refuse(

@@ -50,6 +50,7 @@ struct ConfigurationSchema {
         settings.services = [service]
         settings.health = [HealthCheckSettings(name: "*", probe: .command([]))]
         settings.paperBroker.symbols = []
+        settings.events = EventSettings(store: "none")
         let withoutDefault: Set<String> = [
             "data_dir", "secrets", "accounts", "command", "working_directory", "quotes", "data",
         ]

@@ -17,6 +17,8 @@ struct HealthCheckSettings: Sendable, Equatable {
         case process(pidFile: String)
         /// A declared service runs and is ready.
         case service(String)
+        /// A store of kind redis is asked.
+        case store(StoreProbeSettings)
     }
 
     var name: String
@@ -32,4 +34,20 @@ struct HealthCheckSettings: Sendable, Equatable {
     /// Names of checks or services. While one of them is not well, this check is not a finding of
     /// its own.
     var dependsOn: [String] = []
+}
+
+/// What is asked of a store. The check has the store's own settings with it: it takes effect at once,
+/// while those of the core wait for its restart.
+struct StoreProbeSettings: Sendable, Equatable {
+    enum Question: Sendable, Equatable {
+        /// Whether it answers.
+        case answers
+        /// How much the worst of a stream's groups has before it.
+        case backlog(stream: String, from: Int)
+        /// How many rows of a dataset are old by their own time, or gone.
+        case freshness(DatasetSettings, staleAfter: Duration, staleFrom: Int)
+    }
+
+    var store: StoreSettings
+    var question: Question
 }

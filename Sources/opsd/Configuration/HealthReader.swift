@@ -12,19 +12,17 @@ struct PlacedHealthCheck {
 /// Reads one entry of `health`.
 struct HealthReader {
     let findings: Findings
+    let stores: [PlacedStore]
+    let datasets: [DatasetSettings]
 
-    static let probes = ["http", "tcp", "command", "path", "file", "pid_file", "service"]
-    /// Probes of stores, and what goes with them: the daemon asks no store yet.
-    static let laterProbes = ["store", "stream", "dataset"]
-    private static let laterCompanions = ["backlog_from", "stale_from"]
+    static let probes = ["http", "tcp", "command", "path", "file", "pid_file", "service", "store"]
 
     func read(_ value: YAMLValue) -> PlacedHealthCheck? {
         value.mapping { item in
             let nameValue = item.required("name")
             let name = nameValue.flatMap(ServiceReader.readName)
-            let isLater = refuseLater(&item)
             let service = PlacedReference.one(item.optional("service"))
-            let probe = readProbe(&item, service, isLater: isLater)
+            let probe = readProbe(&item, service)
             let timing = CheckTiming.read(&item, timeoutDefault: .seconds(5))
             let dependsOn = PlacedReference.list(item.optional("depends_on"))
             guard let name, let nameValue, let probe else { return nil }
@@ -40,41 +38,29 @@ struct HealthReader {
         }
     }
 
-    private func refuseLater(_ item: inout YAMLMapping) -> Bool {
-        for key in Self.laterProbes {
-            item.refuse(
-                key: key, "\(key) is not asked by this version of opsd",
-                "remove this check, or use a version that does")
-        }
-        let isLater = Self.laterProbes.contains { item.place(ofKey: $0) != nil }
-        // What goes with such a probe needs no finding of its own.
-        if isLater {
-            for key in Self.laterCompanions {
-                item.refuse(key: key, "\(key) belongs to a check of a store", "remove it")
-            }
-        }
-        return isLater
-    }
-
     private func readProbe(
-        _ item: inout YAMLMapping, _ service: PlacedReference?, isLater: Bool
+        _ item: inout YAMLMapping, _ service: PlacedReference?
     ) -> HealthCheckSettings.Probe? {
         let present = item.present(ofAlternatives: Self.probes)
-        if present.count != 1, !isLater {
+        if present.count != 1 {
             item.refuse(
                 present.isEmpty
                     ? "the check asks nothing"
                     : "the check has \(present.count) probes: \(present.joined(separator: ", "))",
                 "write exactly one of \(Self.probes.joined(separator: ", "))")
         }
+        let stale = item.optional("stale_after")?.duration()
+        let storeReader = StoreProbeReader(
+            stores: stores, datasets: datasets, findings: findings)
         let probes: [String: HealthCheckSettings.Probe?] = [
             "http": readHTTP(&item, isPresent: present.contains("http")),
             "tcp": item.optional("tcp")?.hostPort().map { .tcp($0) },
             "command": item.optional("command").flatMap(CommandWords.read).map { .command($0) },
             "path": readDisk(&item, isPresent: present.contains("path")),
-            "file": readFile(&item, isPresent: present.contains("file")),
+            "file": readFile(&item, stale, isPresent: present.contains("file")),
             "pid_file": AbsolutePath.read(item.optional("pid_file")).map { .process(pidFile: $0) },
             "service": service.map { .service($0.name) },
+            "store": storeReader.read(&item, stale).map { .store($0) },
         ]
         guard present.count == 1, let only = present.first else { return nil }
         return probes[only].flatMap { $0 }
@@ -105,11 +91,12 @@ struct HealthReader {
     }
 
     private func readFile(
-        _ item: inout YAMLMapping, isPresent: Bool
+        _ item: inout YAMLMapping, _ stale: Duration?, isPresent: Bool
     ) -> HealthCheckSettings.Probe? {
         let path = AbsolutePath.read(item.optional("file"))
-        let stale = item.optional("stale_after")?.duration()
-        refuse("stale_after", without: "file", isPresent: isPresent, item)
+        if item.place(ofKey: "dataset") == nil {
+            refuse("stale_after", without: "file", isPresent: isPresent, item)
+        }
         require("stale_after", with: "file", "1h", isPresent: isPresent, item)
         guard let path, let stale else { return nil }
         return .fileAge(path: path, staleAfter: stale)
@@ -119,8 +106,6 @@ struct HealthReader {
         _ key: String, without probe: String, isPresent: Bool, _ item: YAMLMapping
     ) {
         guard !isPresent, let place = item.place(ofKey: key) else { return }
-        // `stale_after` goes with a dataset too, which is refused already.
-        guard Self.laterProbes.allSatisfy({ item.place(ofKey: $0) == nil }) else { return }
         findings.error(
             place, "\(key) belongs to a check with \(probe)", "remove it, or add '\(probe): …'")
     }

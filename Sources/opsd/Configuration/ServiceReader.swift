@@ -2,7 +2,9 @@ import Ledger
 import StrictYAML
 
 extension ConfigurationReader {
-    func readServices(_ top: inout YAMLMapping, _ result: inout Configuration) {
+    func readServices(
+        _ top: inout YAMLMapping, _ stores: [PlacedStore], _ result: inout Configuration
+    ) {
         if let value = top.optional("services") {
             let reader = ServiceReader(findings: findings)
             let services = value.names(reader.read) ?? []
@@ -14,7 +16,9 @@ extension ConfigurationReader {
             }
         }
         if let value = top.optional("health") {
-            let checks = value.sequence(HealthReader(findings: findings).read) ?? []
+            let reader = HealthReader(
+                findings: findings, stores: stores, datasets: result.datasets)
+            let checks = value.sequence(reader.read) ?? []
             result.health = checks.map(\.settings)
             HealthChecks(
                 checks: checks, services: result.services.map(\.name), findings: findings

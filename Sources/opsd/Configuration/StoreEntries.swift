@@ -1,7 +1,7 @@
 import Ledger
 import StrictYAML
 
-// The settings of stores and datasets.
+// The settings of stores, datasets and events.
 
 extension ConfigurationEntries {
     mutating func store(_ store: StoreSettings) {
@@ -18,6 +18,28 @@ extension ConfigurationEntries {
                 $0.add("max", store.connections.max)
             }
             list.add("timeout", store.timeout)
+        }
+    }
+
+    mutating func events(_ events: EventSettings?) {
+        within("events") { list in
+            list.add("store", events?.store ?? "none")
+            guard let events else { return }
+            list.add("stream", events.stream)
+            list.add("keep", events.keep)
+        }
+    }
+
+    mutating func storeQuestion(_ question: StoreProbeSettings.Question) {
+        switch question {
+        case .answers: break
+        case .backlog(let stream, let from):
+            add("stream", stream)
+            add("backlog_from", from)
+        case .freshness(let dataset, let staleAfter, let staleFrom):
+            add("dataset", dataset.name)
+            add("stale_after", staleAfter)
+            add("stale_from", staleFrom)
         }
     }
 

@@ -2,7 +2,10 @@ import Ledger
 import StrictYAML
 
 extension ConfigurationReader {
-    func readStores(_ top: inout YAMLMapping, _ result: inout Configuration) {
+    /// The stores, for those sections that name one.
+    func readStores(
+        _ top: inout YAMLMapping, _ result: inout Configuration
+    ) -> [PlacedStore] {
         var stores: [PlacedStore] = []
         if let value = top.optional("stores") {
             stores = value.names(StoreReader(findings: findings).read) ?? []
@@ -15,14 +18,21 @@ extension ConfigurationReader {
             result.datasets = datasets.map(\.settings)
             DatasetChecks(datasets: datasets, stores: stores, findings: findings).run()
         }
+        if let value = top.optional("events") {
+            let reader = EventReader(
+                stores: stores, datasets: result.datasets, findings: findings)
+            result.events = reader.read(value)
+        }
         // A dataset that could not be read looks like one that uses no store.
-        guard !findings.hasErrors else { return }
-        let used = Set(result.datasets.flatMap(\.stores))
+        guard !findings.hasErrors else { return stores }
+        let used = Set(
+            result.datasets.flatMap(\.stores) + [result.events?.store].compactMap { $0 })
         for store in stores where !used.contains(store.name) {
             findings.warning(
                 store.place, "no dataset uses store \(store.name)",
                 "name it as old, new or also of one, or remove it")
         }
+        return stores
     }
 }
 

@@ -32,3 +32,14 @@ struct ConnectionSettings: Sendable, Equatable {
         kind == .postgres ? ConnectionSettings(min: 2, max: 10) : ConnectionSettings()
     }
 }
+
+/// The section `events`: every journal entry as an event of a Redis Stream.
+struct EventSettings: Sendable, Equatable {
+    /// A store of kind redis.
+    var store: String
+    var stream = EventSettings.usualStream
+    /// About how many events the stream keeps.
+    var keep = 100_000
+
+    static let usualStream = "trading_events"
+}

@@ -24,11 +24,19 @@ struct HealthAssembly: Sendable {
         self.current = current
         self.services = services
         let http = HTTPProbe(curl: curl)
+        let stores = StoreProbes()
         monitor = HealthMonitor(
             prober: SystemProber(
                 workingDirectory: configuration.folder,
                 http: { await http.run($0, status: $1, timeout: $2) },
-                service: { await services.reading(of: $0)?.outcome ?? .unknown("no such service") }),
+                service: { await services.reading(of: $0)?.outcome ?? .unknown("no such service") },
+                store: { name, timeout in
+                    let check = current.value.health.first { $0.name == name }
+                    guard case .store(let probe)? = check?.probe else {
+                        return .unknown("no such check")
+                    }
+                    return await stores.run(probe, check: name, timeout: timeout)
+                }),
             process: { await services.process(of: $0) },
             onEvent: { Self.log($0, logger) },
             onUnhealthy: restart)
@@ -138,6 +146,7 @@ extension HealthCheckSettings.Probe {
         case .fileAge(let path, let limit): .fileAge(path: path, staleAfter: limit)
         case .process(let file): .process(pidFile: file)
         case .service(let name): .service(name)
+        case .store(let probe): .store(probe.ofControl)
         }
     }
 }

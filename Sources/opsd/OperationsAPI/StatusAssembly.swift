@@ -80,6 +80,7 @@ extension HealthProbe {
         case .process(let file): "ps -fp $(cat \(file))"
         case .fileAge(let path, _): "ls -l \(path)"
         case .service(let name): "opsd service logs \(name)"
+        case .store(let probe): probe.lookCommand
         }
     }
 
@@ -87,5 +88,16 @@ extension HealthProbe {
         guard var parts = URLComponents(string: url) else { return "the check's URL" }
         (parts.user, parts.password, parts.query, parts.fragment) = (nil, nil, nil, nil)
         return parts.string ?? "the check's URL"
+    }
+}
+
+extension StoreProbe {
+    /// Where the server is, the configuration says.
+    fileprivate var lookCommand: String {
+        switch question {
+        case .answers: "redis-cli PING"
+        case .backlog(let stream, _): "redis-cli XINFO GROUPS \(stream)"
+        case .freshness: "redis-cli --scan"
+        }
     }
 }

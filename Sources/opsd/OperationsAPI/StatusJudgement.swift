@@ -187,7 +187,7 @@ struct StatusJudgement {
             findings.append(
                 StatusReport.Finding(
                     what: "store \(store.name) \(store.says)",
-                    command: "opsd rebuild \(store.name)"))
+                    command: resolution(of: store.name)))
         case "failing":
             findings.append(
                 StatusReport.Finding(
@@ -205,6 +205,12 @@ struct StatusJudgement {
                     explains: []))
         }
         return findings
+    }
+
+    /// A stream of events, which is called STORE/STREAM, holds nothing that another copy lacks.
+    private static func resolution(of store: String) -> String {
+        guard let slash = store.firstIndex(of: "/") else { return "opsd rebuild \(store)" }
+        return "redis-cli DEL opsd:events \(store[store.index(after: slash)...])"
     }
 
     /// The first few by name, and how many there are.

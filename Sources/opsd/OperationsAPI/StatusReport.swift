@@ -23,7 +23,8 @@ struct StatusReport: Codable, Equatable, Sendable {
 
     struct Check: Codable, Equatable, Sendable {
         var name: String
-        /// How it asks: `http`, `tcp`, `command`, `disk`, `process`, `file`, `service`.
+        /// How it asks: `http`, `tcp`, `command`, `disk`, `process`, `file`, `service`, `store`,
+        /// `stream`, `dataset`.
         var kind: String
         /// `healthy`, `degraded`, `unhealthy`, `unknown`.
         var status: String

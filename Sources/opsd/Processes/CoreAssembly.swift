@@ -50,7 +50,9 @@ struct CoreAssembly: Sendable {
         options.workers = configuration.engine.workers
         options.journal.rollAtBytes = configuration.journal.rollAt
         // Stores that follow read from memory what has just become durable.
-        if !configuration.datasets.isEmpty { options.feedRows = 50_000 }
+        if !configuration.datasets.isEmpty || configuration.events != nil {
+            options.feedRows = 50_000
+        }
         options.declared = configuration.declaredSchemas
         let rules = AccountRules.all(
             of: configuration.accounts, timeZone: configuration.timeZone)

@@ -49,6 +49,12 @@ enum CoreMetrics {
             help: "Batches that a store did not take, counted for each dataset in them.",
             kind: .counter),
         MetricDescription(
+            "events_processed_total", help: "Events that a stream has, by type.", kind: .counter),
+        MetricDescription(
+            "events_failed_total",
+            help: "Events whose first try to reach the stream failed; they are sent later.",
+            kind: .counter),
+        MetricDescription(
             "opsd_queue_depth", help: "What waits in a queue.", kind: .gauge),
         MetricDescription(
             "opsd_queue_capacity", help: "The most that may wait in a queue.", kind: .gauge),
@@ -87,8 +93,13 @@ enum CoreMetrics {
     /// A store of which nothing is known has no series: unknown is not up to date.
     private static func collect(_ copies: StoreCopies, into sink: inout MetricsSink) {
         let now = Timestamp.now()
-        for follower in copies.dualWrite.followers {
-            let (labels, state) = ([("store", follower.name)], follower.state)
+        var copied = copies.dualWrite.followers.map { ($0.name, $0.state) }
+        if let publisher = copies.publisher {
+            copied.append((publisher.name, publisher.state))
+            collect(publisher.counts, into: &sink)
+        }
+        for (name, state) in copied {
+            let labels = [("store", name)]
             guard let applied = state.applied else { continue }
             sink.gauge("opsd_store_applied_sequence", labels, Double(applied.rawValue))
             if let lag = state.lagEntries {
@@ -101,6 +112,15 @@ enum CoreMetrics {
         for dataset in copies.dualWrite.routes.routes.keys {
             sink.gauge(
                 "opsd_store_degraded", [("dataset", dataset)], degraded.contains(dataset) ? 1 : 0)
+        }
+    }
+
+    private static func collect(_ counts: EventPublisher.Counts, into sink: inout MetricsSink) {
+        for (type, count) in counts.sent {
+            sink.counter("events_processed_total", [("event_type", type)], Double(count))
+        }
+        for (type, count) in counts.failed {
+            sink.counter("events_failed_total", [("event_type", type)], Double(count))
         }
     }
 }

@@ -65,16 +65,7 @@ struct OpenStores: Sendable {
         let url: RedisURL
         do {
             for schema in schemas.schemas {
-                guard let layout = layouts[schema.dataset], let key = layout.key else {
-                    redisLayouts.append(try RedisLayouts.standard(for: schema))
-                    continue
-                }
-                redisLayouts.append(
-                    try RedisLayout(
-                        schema, key: key, field: layout.field,
-                        value: Self.redisValue(layout.value),
-                        fields: layout.fields.isEmpty ? nil : layout.fields,
-                        timeToLive: layout.timeToLive))
+                redisLayouts.append(try Self.redisLayout(schema, layouts[schema.dataset]))
             }
             url = try RedisURL(settings.url?.reveal() ?? "")
         } catch {
@@ -83,6 +74,29 @@ struct OpenStores: Sendable {
         return try RedisStore(
             name: settings.name, url: url, layouts: redisLayouts, limits: limits(settings),
             timeout: settings.timeout)
+    }
+
+    /// - Parameter layout: nil for the store's own.
+    static func redisLayout(
+        _ schema: Schema, _ layout: LayoutSettings?
+    ) throws(RedisLayoutError) -> RedisLayout {
+        guard let layout, let key = layout.key else {
+            return try RedisLayouts.standard(for: schema)
+        }
+        return try RedisLayout(
+            schema, key: key, field: layout.field, value: redisValue(layout.value),
+            fields: layout.fields.isEmpty ? nil : layout.fields, timeToLive: layout.timeToLive)
+    }
+
+    /// The stream that events go to; nil when they go nowhere.
+    func events() -> RedisEventStream? {
+        guard let events = configuration.events,
+            let store = configuration.stores.first(where: { $0.name == events.store }),
+            let url = try? RedisURL(store.url?.reveal() ?? "")
+        else { return nil }
+        return RedisEventStream(
+            name: store.name, url: url, stream: events.stream, keep: events.keep,
+            timeout: store.timeout)
     }
 
     private static func redisValue(_ text: String?) -> RedisLayout.Value {

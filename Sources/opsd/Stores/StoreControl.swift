@@ -15,28 +15,36 @@ struct StoreControl: Sendable {
         var reason: String
     }
 
+    private struct Copy {
+        let name: String
+        let state: FollowerState
+        let datasets: [String]
+    }
+
     func show(_ json: inout JSONWriter) {
         let degradations = copies.reader.degradations
-        json.array(copies.dualWrite.followers) { json, follower in
-            let state = follower.state
+        var shown = copies.dualWrite.followers.map {
+            Copy(name: $0.name, state: $0.state, datasets: $0.datasets.sorted())
+        }
+        if let publisher = copies.publisher {
+            shown.append(Copy(name: publisher.name, state: publisher.state, datasets: []))
+        }
+        json.array(shown) { json, copy in
+            let own = degradations.filter { $0.store == copy.name }
             json.object { json in
-                json.member("name", follower.name)
-                json.member("state", state.condition.name)
-                json.member("says", state.condition.words)
-                json.member("applied_sequence", state.applied?.description)
-                if let lag = state.lagEntries { json.member("lag_entries", Int(lag)) }
-                json.member("failing_since", state.failingSince)
-                json.member("behind_since", state.behindSince)
+                json.member("name", copy.name)
+                json.member("state", copy.state.condition.name)
+                json.member("says", copy.state.condition.words)
+                json.member("applied_sequence", copy.state.applied?.description)
+                if let lag = copy.state.lagEntries { json.member("lag_entries", Int(lag)) }
+                json.member("failing_since", copy.state.failingSince)
+                json.member("behind_since", copy.state.behindSince)
                 json.name("datasets")
-                json.array(follower.datasets.sorted()) { $0.value($1) }
+                json.array(copy.datasets) { $0.value($1) }
                 json.name("degraded")
-                json.array(degradations.filter { $0.store == follower.name }) {
-                    $0.value($1.dataset)
-                }
-                json.member(
-                    "degraded_since",
-                    degradations.filter { $0.store == follower.name }.map(\.since).min())
-                if case .filling(let progress) = state.condition {
+                json.array(own) { $0.value($1.dataset) }
+                json.member("degraded_since", own.map(\.since).min())
+                if case .filling(let progress) = copy.state.condition {
                     json.member("rows_done", progress.rows)
                     json.member("rows_total", progress.rowsTotal)
                 }

@@ -1,17 +1,22 @@
 import DualWrite
 import Ledger
+import RedisStore
 import Trading
 
 /// The copies of a core's rows: written by the routes, read by the routes.
 struct StoreCopies: Sendable {
     let dualWrite: DualWrite
     let reader: HybridReader
+    /// Nil when no events are configured.
+    let publisher: EventPublisher?
     private let stores: [LateStore]
+    private let stream: RedisEventStream?
 
     private static let maintainEvery = Duration.seconds(10)
 
     init(_ core: TradingCore, _ configuration: Configuration, _ catalogue: SchemaCatalogue) {
-        let stores = OpenStores(configuration: configuration, catalogue: catalogue).all()
+        let opener = OpenStores(configuration: configuration, catalogue: catalogue)
+        let stores = opener.all()
         let rows = CheckpointRows(checkpoint: core.checkpoint, catalogue: catalogue)
         self.stores = Array(stores.values)
         dualWrite = DualWrite(
@@ -21,6 +26,15 @@ struct StoreCopies: Sendable {
                     (name, MeteredStore(store, name: name) as any ReplicaStore)
                 }), journal: core.journalIdentity, feed: core.feed, source: rows)
         reader = HybridReader(dualWrite, feed: core.feed, core: rows)
+        let stream = opener.events()
+        self.stream = stream
+        publisher = configuration.events.flatMap { events in
+            stream.map {
+                EventPublisher(
+                    name: "\(events.store)/\(events.stream)", stream: $0, keep: events.keep,
+                    journal: core.journalIdentity, feed: core.feed, catalogue: catalogue)
+            }
+        }
     }
 
     /// Until the task is cancelled.
@@ -28,9 +42,11 @@ struct StoreCopies: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await dualWrite.run() }
             group.addTask { await reader.run() }
+            if let publisher { group.addTask { await publisher.run() } }
             group.addTask { await maintain() }
         }
         for store in stores { await store.pooled?.close() }
+        await stream?.close()
     }
 
     private func maintain() async {

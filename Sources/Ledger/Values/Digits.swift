@@ -1,0 +1,18 @@
+extension [UInt8] {
+    /// Appends a number in decimal digits, without the detour over a text.
+    public mutating func appendDigits(_ number: Int64) {
+        if number < 0 { append(UInt8(ascii: "-")) }
+        appendDigits(number.magnitude, paddedTo: 1)
+    }
+
+    /// With zeros in front, so that there are at least so many digits.
+    mutating func appendDigits(_ number: UInt64, paddedTo width: Int) {
+        let start = count
+        var rest = number
+        while rest > 0 || count - start < width {
+            append(UInt8(truncatingIfNeeded: 48 + rest % 10))
+            rest /= 10
+        }
+        self[start...].reverse()
+    }
+}
