@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 
 /// Whether a process that is not ready yet hangs: a plain state machine over the looks at it.
