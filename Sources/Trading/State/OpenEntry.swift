@@ -12,7 +12,7 @@ struct OpenEntry: Sendable {
     private static let searchedCountMax = 8
 
     /// A row that one decision changes twice is journaled once, as it stands at the end.
-    mutating func add(_ change: RowChange, key: RowKey, row: Row?, scopes touched: [DigestScope]) {
+    mutating func add(_ change: RowChange, key: RowKey, row: Row?, scope: DigestScope) {
         if let index = place(of: key) {
             changes[index] = change
             rows[index].row = row
@@ -21,7 +21,12 @@ struct OpenEntry: Sendable {
             rows.append((key, row))
             notePlaces()
         }
-        for scope in touched where !scopes.contains(scope) { scopes.append(scope) }
+        touch(scope)
+    }
+
+    /// A scope whose digest the entry has.
+    mutating func touch(_ scope: DigestScope) {
+        if !scopes.contains(scope) { scopes.append(scope) }
     }
 
     private func place(of key: RowKey) -> Int? {

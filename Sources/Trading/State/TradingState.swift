@@ -168,7 +168,7 @@ extension TradingState {
             if let old { digest.remove(old.sum) }
             digest.add(hash)
         }
-        open.add(change, key: row.key(in: schema), row: row, scopes: [scope])
+        open.add(change, key: row.key(in: schema), row: row, scope: scope)
         return hash
     }
 
@@ -199,8 +199,10 @@ extension TradingState {
         if new == nil { declared.noteDeletion(of: key, at: nextSequence) }
         if let old { updateDigest(of: old.scope) { $0.remove(old.digest.sum) } }
         if let new { updateDigest(of: new.scope) { $0.add(new.digest.sum) } }
-        open.add(
-            change, key: key, row: new?.row, scopes: [old?.scope, new?.scope].compactMap { $0 })
+        if let scope = new?.scope ?? old?.scope {
+            open.add(change, key: key, row: new?.row, scope: scope)
+        }
+        if let old { open.touch(old.scope) }
         uncommitted.news.append(.declared(key, new))
     }
 
