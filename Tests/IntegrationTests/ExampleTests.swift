@@ -54,7 +54,7 @@ extension RealProcesses {
 
             /// Until nothing is wrong and every store has all there is.
             func waitUntilWell() async throws {
-                try await eventually("the example is well", within: .seconds(60)) {
+                try await eventually("the example is well", within: .seconds(120)) {
                     guard let status = try await status() else { return false }
                     return status["verdict"]?.text == "well"
                         && ["files", "hot", "record"].allSatisfy {
