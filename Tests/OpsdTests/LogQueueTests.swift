@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import opsd
@@ -60,7 +61,7 @@ import Testing
             let descriptor = dup(file.fileDescriptor)
             DispatchQueue.global().async(group: group) { [self] in
                 let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-                let text = String(decoding: file.readDataToEndOfFile(), as: UTF8.self)
+                let text = String(decoding: file.readAll(), as: UTF8.self)
                 content.withLock { $0 = text }
             }
         }

@@ -53,7 +53,7 @@ import Testing
         #expect {
             _ = try SQLiteStore(
                 path: path, schemas: SchemaCatalogue([schema([number, Field("must", .text)])]))
-        } throws: { "\($0)".contains("made without the field must") }
+        } throws: { "\($0)".contains("Only optional fields can be added") }
     }
 
     /// What a person with the sqlite3 command may do.

@@ -136,7 +136,7 @@ public final class PostgresServer: Sendable {
             }
         }
         try wrapper.run()
-        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        let line = String(decoding: output.fileHandleForReading.readSome(), as: UTF8.self)
         guard let pid = pid_t(line.trimmingCharacters(in: .whitespacesAndNewlines)) else {
             throw Failure(description: "the server was not started: \(line)")
         }
@@ -259,9 +259,9 @@ public final class PostgresServer: Sendable {
         process.standardInput = FileHandle.nullDevice
         try process.run()
         let text = String(
-            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            decoding: output.fileHandleForReading.readAll(), as: UTF8.self)
         let problem = String(
-            decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            decoding: errors.fileHandleForReading.readAll(), as: UTF8.self)
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
             throw Failure(description: "\(program): \(problem)")

@@ -238,7 +238,8 @@ private enum EntryText {
     }
 
     private static func key(_ change: RowChange) -> String {
-        (try? change.storeChange(at: .none, in: SchemaCatalogue([])))?.key.description ?? change.dataset
+        (try? change.storeChange(at: .none, in: SchemaCatalogue([])))?.key.description
+            ?? change.dataset
     }
 
     private static func named(
