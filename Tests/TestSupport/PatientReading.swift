@@ -3,14 +3,7 @@ public import Foundation
 extension FileHandle {
     /// What is there now, or comes next; empty at the end. Foundation's own way ends the process when a
     /// signal interrupts it.
-    public func readSome() -> Data {
-        var bytes = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = read(fileDescriptor, &bytes, bytes.count)
-            if count < 0, errno == EINTR { continue }
-            return Data(bytes.prefix(max(0, count)))
-        }
-    }
+    public func readSome() -> Data { someBytes(from: fileDescriptor) }
 
     /// Everything up to the end.
     public func readAll() -> Data {
@@ -20,5 +13,14 @@ extension FileHandle {
             if some.isEmpty { return all }
             all += some
         }
+    }
+}
+
+private func someBytes(from descriptor: Int32) -> Data {
+    var bytes = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = read(descriptor, &bytes, bytes.count)
+        if count < 0, errno == EINTR { continue }
+        return Data(bytes.prefix(max(0, count)))
     }
 }
