@@ -72,7 +72,7 @@ import Testing
 
     @Test func patienceWaitsOutARefusalAndNothingElse() async throws {
         var attempts = 0
-        let result = try await Patience(limit: .seconds(60)).retry { () throws(CommandFailure) in
+        let result = try await Patience(limit: .seconds(600)).retry { () throws(CommandFailure) in
             attempts += 1
             if attempts < 3 { throw CommandFailure(.refused, "held") }
             return attempts
