@@ -48,15 +48,11 @@ public final class TradingCore: Sendable {
     public enum StartFailure: Error, Sendable, CustomStringConvertible {
         case journal(JournalError)
         case recovery(Recovery.Failure)
-        /// The rows of a dataset that has got more fields could not be written anew.
-        case widening(EngineError)
 
         public var description: String {
             switch self {
             case .journal(let error): error.description
             case .recovery(let error): error.description
-            case .widening(let error):
-                "the rows of a dataset that has got more fields could not be written anew: \(error)"
             }
         }
     }
@@ -99,24 +95,9 @@ public final class TradingCore: Sendable {
         } catch {
             throw .recovery(error)
         }
-        let core = TradingCore(
+        return TradingCore(
             rules: rules, recovered: recovered, journalDirectory: journalDirectory,
             handOver: handOver, store: store, broker: broker, options: options)
-        if !recovered.state.declared.narrow.isEmpty { try await core.widenRows() }
-        return core
-    }
-
-    /// Before anybody can write one of them: in a checkpoint all rows of a dataset have as many fields.
-    private func widenRows() async throws(StartFailure) {
-        do {
-            let count = try await engine.perform { state, now throws(Refusal) in
-                state.widenRows(at: now)
-            }
-            logger.notice("wrote rows anew with the fields added", metadata: ["rows": "\(count)"])
-        } catch {
-            await engine.stop()
-            throw .widening(error)
-        }
     }
 
     private init(

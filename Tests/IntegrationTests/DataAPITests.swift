@@ -207,8 +207,6 @@ extension RealProcesses {
                 try await storesAreWell(desk)
                 #expect(desk.text("data/files/all.csv").contains("note"))
                 #expect(desk.text("data/files/TRADE_001/as_json.json").contains("now"))
-                let journal = try await desk.command("journal", "tail", "-n", "5")
-                #expect(journal.output.contains("data.widened core as_csv/TRADE_001/AAPL"))
                 // What cannot be taken is said by the core that does not start.
                 try text.replacing(
                     narrow, with: wide.replacing("days: integer", with: "days: text")

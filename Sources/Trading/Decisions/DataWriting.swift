@@ -104,19 +104,6 @@ extension TradingState {
         return count
     }
 
-    /// Writes the rows anew that are from before their dataset got more fields, so that every row's
-    /// encoding is that of its schema. In one entry: no checkpoint ever has both kinds.
-    /// - Returns: how many there were.
-    mutating func widenRows(at now: Timestamp) -> Int {
-        let narrow = declared.narrow
-        for known in narrow {
-            guard let schema = declared.catalogue[known.row.dataset] else { continue }
-            put(known.row, of: schema)
-        }
-        if !narrow.isEmpty { seal("data.widened", at: now) }
-        return narrow.count
-    }
-
     private mutating func putRow(
         _ row: Row, if condition: RowCondition
     ) throws(Refusal) -> DataReceipt.Change {
