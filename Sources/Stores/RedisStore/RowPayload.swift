@@ -40,7 +40,6 @@ extension RowCoding {
         switch value {
         case .text(let text): self.value != .json && field.isOptional && text == "None"
         case .json(let json): self.value == .json && field.isOptional && json.text == "null"
-        case .timestamp(let time): !time.isReadable
         default: false
         }
     }
