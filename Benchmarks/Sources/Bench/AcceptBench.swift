@@ -22,6 +22,8 @@ struct AcceptBench {
         options.workers = 1
         options.callsPerWorker = 1
         options.declared = declared
+        // As the daemon has it where stores follow.
+        if !declared.isEmpty { options.feedRows = 50_000 }
         let core = try await TradingCore.start(
             rules: rules, journalDirectory: directory + "/journal", store: store,
             broker: HeldBroker(), options: options)
