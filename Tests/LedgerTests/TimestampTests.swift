@@ -72,7 +72,7 @@ import Testing
             + (0..<2_000).map { _ in Int64.random(in: .min ... .max, using: &random) }
         for time in times.map(Timestamp.init(microseconds:)) {
             #expect(Timestamp(description: time.description) == time)
-            #expect(Value(plainText: time.description, as: .timestamp) == .timestamp(time))
+            #expect(Value(written: time.description, as: .timestamp) == .timestamp(time))
         }
         for text in [
             "294247-01-10T04:00:54.775808Z", "999999-01-01T00:00:00Z", "002026-01-01T00:00:00Z",
@@ -81,7 +81,7 @@ import Testing
         ] {
             #expect(Timestamp(description: text) == nil, "\(text)")
         }
-        #expect(Timestamp("10000-01-01T00:00:00Z") == nil, "no client writes such a time")
+        #expect(Value(plainText: "10000-01-01T00:00:00Z", as: .timestamp) == nil)
     }
 
     @Test func secondsAreCutDown() {

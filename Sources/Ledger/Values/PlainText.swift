@@ -6,8 +6,8 @@ extension Value {
     }
 
     /// Reads such a text, as opsd or another program wrote it: a number may have trailing zeros, a time
-    /// any offset or none (which is taken for UTC), a boolean may be 0 or 1. Every `plainText` is read
-    /// back. Nil when it is no value of the type.
+    /// any offset or none (which is taken for UTC), a boolean may be 0 or 1. Nil when it is no value of
+    /// the type.
     public init?(plainText text: String, as type: FieldType) {
         switch type {
         case .text:
@@ -20,9 +20,7 @@ extension Value {
             guard let number = ExactDecimal(text) else { return nil }
             self = .decimal(number)
         case .timestamp:
-            guard
-                let time = Timestamp(text) ?? Timestamp(text + "Z") ?? Timestamp(description: text)
-            else { return nil }
+            guard let time = Timestamp(text) ?? Timestamp(text + "Z") else { return nil }
             self = .timestamp(time)
         case .boolean:
             switch text {
@@ -33,6 +31,16 @@ extension Value {
         case .json:
             guard let json = try? CanonicalJSON(parsing: text) else { return nil }
             self = .json(json)
+        }
+    }
+
+    /// The same of what lies in a store: every `plainText` is read back, also of a time that no client may
+    /// write, because RFC 3339 does not have its year.
+    public init?(written text: String, as type: FieldType) {
+        if type == .timestamp, let time = Timestamp(description: text) {
+            self = .timestamp(time)
+        } else {
+            self.init(plainText: text, as: type)
         }
     }
 }

@@ -229,7 +229,7 @@ public struct FileLayout: Sendable, Hashable {
                 continue
             }
             // One value has one name: another spelling of it is another program's.
-            guard let value = Value(plainText: text, as: field.type), value.plainText == text else {
+            guard let value = Value(written: text, as: field.type), value.plainText == text else {
                 return nil
             }
             values[index] = value

@@ -175,7 +175,7 @@ extension FileLayout {
                 }
                 member = members[item.name]
             }
-            guard let value = RowJSON.value(member, of: item.field) else {
+            guard let value = RowJSON.written(member, of: item.field) else {
                 throw RowFileError(
                     problem: "'\(name.prefix(80))': \(item.name) is no \(item.field.type.rawValue)")
             }
@@ -228,7 +228,7 @@ extension FileLayout {
 
     private static func value(_ text: String?, of field: Field) -> Value? {
         guard let text else { return field.isOptional ? .null : nil }
-        return Value(plainText: text, as: field.type)
+        return Value(written: text, as: field.type)
     }
 
     private func readStamps(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
@@ -247,7 +247,7 @@ extension FileLayout {
             for index in hidden {
                 let field = schema.fields[index]
                 let json = parts.count > 1 ? parts[1].members?[field.name] : nil
-                guard let value = RowJSON.value(json, of: field) else {
+                guard let value = RowJSON.written(json, of: field) else {
                     throw RowFileError(
                         problem: "the stamp of '\(name.prefix(80))' has no \(field.name)")
                 }

@@ -149,7 +149,7 @@ final class RowCoding: Sendable {
         var found: [(index: Int, value: Value)] = []
         for (name, text) in texts {
             guard let index = schema.index(of: name),
-                let value = Value(plainText: text, as: schema.fields[index].type),
+                let value = Value(written: text, as: schema.fields[index].type),
                 // One value has one spelling, or two fields would be one row.
                 value.plainText.map({ $0.utf8.elementsEqual(text.utf8) }) == true
             else { return nil }
