@@ -153,9 +153,7 @@ struct DataBody {
         }
     }
 
-    private func object(
-        _ request: Request, upTo limit: Int
-    ) async throws -> [String: JSONValue] {
+    private func object(_ request: Request, upTo limit: Int) async throws -> JSONMembers {
         let bytes: [UInt8]
         do {
             bytes = Array(try await request.body.collect(upTo: limit).readableBytesView)
@@ -169,12 +167,12 @@ struct DataBody {
             }
             return members
         } catch let error as JSONSyntaxError {
-            throw APIError.badRequest("the body is not JSON: see byte \(error.offset)")
+            throw APIError.badRequest("the body cannot be read: \(error)")
         }
     }
 
     private func checkNames(
-        _ members: [String: JSONValue], among fields: [Field]
+        _ members: JSONMembers, among fields: [Field]
     ) throws(APIError) {
         let known = fields.map(\.name)
         for name in members.keys.sorted() where !known.contains(name) {
