@@ -11,8 +11,11 @@ struct DataBody {
     /// A text of a key goes into names of files and keys of stores, where each byte may become three.
     static let keyTextBytesMax = 64
     static let batchMax = 1_000
+    /// Of a row as the journal has it: numbers within JSON may have become longer.
+    static let rowBytesMax = 65_536
+    /// Copies put the JSON of a field into JSON of their own, and none is read deeper than 64 levels.
+    static let fieldDepthMax = 32
 
-    private static let rowBytesMax = 65_536
     private static let batchBytesMax = 8 << 20
 
     // MARK: Keys
@@ -146,11 +149,25 @@ struct DataBody {
     }
 
     private func row(_ values: [Value]) throws(APIError) -> Row {
+        let row: Row
         do {
-            return try schema.row(values)
+            row = try schema.row(values)
         } catch {
             throw .badRequest("\(error.field ?? schema.dataset): \(error.problem)")
         }
+        for (field, value) in zip(schema.fields, values) {
+            guard case .json(let json) = value, json.depth > Self.fieldDepthMax else { continue }
+            throw .badRequest(
+                "\(field.name) is nested \(json.depth) levels deep, and may be \(Self.fieldDepthMax)"
+            )
+        }
+        let count = row.encoded(keyCount: schema.keyCount).count
+        guard count <= Self.rowBytesMax else {
+            throw APIError(
+                status: .contentTooLarge,
+                message: "the row has \(count) bytes, and may have \(Self.rowBytesMax)")
+        }
+        return row
     }
 
     private func object(_ request: Request, upTo limit: Int) async throws -> JSONMembers {
@@ -214,7 +231,7 @@ struct DataBody {
         case .text: "a text without NUL"
         case .integer: "a whole number of 64 bits"
         case .decimal: "a decimal of at most 38 digits, 18 of them after the point"
-        case .timestamp: "an RFC 3339 time"
+        case .timestamp: "an RFC 3339 time within the years 0000 to 9999"
         case .boolean: "true or false"
         case .json: "JSON without NUL, its numbers decimals of at most 38 digits"
         }

@@ -68,7 +68,8 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
     }
 
     /// Reads RFC 3339 with any offset and up to nine digits of the second; what is finer than a
-    /// microsecond is cut off. Nil for anything else, and for a date that no calendar has.
+    /// microsecond is cut off. Nil for anything else, for a date that no calendar has, and for what is not
+    /// within the years 0000 to 9999 in UTC: written in UTC, nobody could read it back.
     public init?(_ text: some StringProtocol) {
         var scanner = DigitScanner(text.utf8)
         guard
@@ -90,6 +91,7 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
         guard let offset = scanner.offsetMinutes(), scanner.isAtEnd else { return nil }
         let minutes = hour * 60 + minute - offset
         let seconds = days * 86_400 + minutes * 60 + second
+        guard Calendar.writableSeconds.contains(seconds) else { return nil }
         self.init(microseconds: seconds * 1_000_000 + fraction)
     }
 
@@ -112,6 +114,8 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
 /// The proleptic Gregorian calendar, by counting days.
 enum Calendar {
     static let microsecondsPerDay: Int64 = 86_400_000_000
+    /// From 0000-01-01T00:00:00Z to 9999-12-31T23:59:59Z: RFC 3339 has four digits for the year.
+    static let writableSeconds: ClosedRange<Int64> = -62_167_219_200...253_402_300_799
 
     static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
         let quotient = value / divisor
