@@ -31,10 +31,12 @@ struct DataBody {
         var values: [Value] = []
         for (field, segment) in zip(schema.keyFields, segments) {
             guard let text = segment.removingPercentEncoding else {
-                throw .badRequest("\(field.name): '\(segment.prefix(60))' is not percent-encoded")
+                throw .badRequest(
+                    "\(field.name): '\(segment.prefix(60))' is not percent-encoded UTF-8")
             }
             guard let value = Value(plainText: text, as: field.type) else {
-                throw .badRequest("\(field.name): '\(text.prefix(60))' is \(Self.wanted(field))")
+                throw .badRequest(
+                    "\(field.name) must be \(Self.wanted(field)), not '\(text.prefix(60))'")
             }
             values.append(try checkedKey(value, field))
         }
@@ -171,13 +173,7 @@ struct DataBody {
     }
 
     private func object(_ request: Request, upTo limit: Int) async throws -> JSONMembers {
-        let bytes: [UInt8]
-        do {
-            bytes = Array(try await request.body.collect(upTo: limit).readableBytesView)
-        } catch {
-            throw APIError(
-                status: .contentTooLarge, message: "the body is over \(limit / 1_024) KiB")
-        }
+        let bytes = try await request.bytes(upTo: limit)
         do {
             guard let members = try JSONValue(parsing: bytes).members else {
                 throw APIError.badRequest("the body must be a JSON object")

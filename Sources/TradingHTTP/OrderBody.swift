@@ -17,12 +17,7 @@ struct OrderBody {
     ]
 
     static func read(_ request: Request) async throws -> OrderBody {
-        let bytes: [UInt8]
-        do {
-            bytes = Array(try await request.body.collect(upTo: 65_536).readableBytesView)
-        } catch {
-            throw APIError(status: .contentTooLarge, message: "the body is over 64 KiB")
-        }
+        let bytes = try await request.bytes(upTo: 65_536)
         do {
             guard let members = try JSONValue(parsing: bytes).members else {
                 throw APIError.badRequest("the body must be a JSON object")

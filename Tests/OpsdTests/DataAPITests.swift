@@ -102,7 +102,7 @@ import Trading
             #expect(late.isEnvelope)
             let present = try #require(second.data?["opsd_sequence"]?.integer)
             #expect(late.json?["message"]?.text?.contains("\(present)") == true)
-            for wrong in ["1", "\"x\"", "\"\"", "\"1"] {
+            for wrong in ["1", "\"x\"", "\"\"", "\"1", "\"+1\"", "\"01\"", "\"1\", *"] {
                 #expect(try await write(["If-Match": wrong]).status == 400)
             }
             #expect(try await write(["If-None-Match": tag]).status == 400)
