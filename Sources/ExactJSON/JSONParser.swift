@@ -1,6 +1,7 @@
 extension JSONValue {
-    /// Reads RFC 8259. Nesting deeper than 72 is refused, so that input cannot exhaust the stack: the 64 of
-    /// `CanonicalJSON`, and what lies around such a value in a store.
+    /// Reads RFC 8259. What reading would change is refused: bytes that are not UTF-8, and a name that is
+    /// repeated in its object. So is nesting deeper than 72, so that input cannot exhaust the stack: the 64
+    /// of `CanonicalJSON`, and what lies around such a value in a store.
     public init(parsing bytes: [UInt8]) throws(JSONSyntaxError) {
         var parser = JSONParser(bytes: bytes)
         self = try parser.document()
@@ -16,7 +17,11 @@ private struct JSONParser {
         self.bytes = bytes
     }
 
-    var failure: JSONSyntaxError { JSONSyntaxError(offset: index) }
+    var failure: JSONSyntaxError { problem("this is no JSON") }
+
+    func problem(_ problem: String) -> JSONSyntaxError {
+        JSONSyntaxError(offset: index, problem: problem)
+    }
     var next: UInt8? { index < bytes.count ? bytes[index] : nil }
 
     mutating func document() throws(JSONSyntaxError) -> JSONValue {
@@ -40,7 +45,9 @@ private struct JSONParser {
     }
 
     private mutating func value(depth: Int) throws(JSONSyntaxError) -> JSONValue {
-        guard depth < Self.depthMax else { throw failure }
+        guard depth < Self.depthMax else {
+            throw problem("it is nested deeper than \(Self.depthMax) levels")
+        }
         skipSpace()
         switch next {
         case UInt8(ascii: "{"): return try object(depth: depth)
@@ -65,14 +72,16 @@ private struct JSONParser {
 
     private mutating func object(depth: Int) throws(JSONSyntaxError) -> JSONValue {
         index += 1
-        var members: [String: JSONValue] = [:]
+        var members = JSONMembers()
         if take("}") { return .object(members) }
         repeat {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw failure }
             let key = try string()
             guard take(":") else { throw failure }
-            members[key] = try value(depth: depth + 1)
+            guard members.insert(try value(depth: depth + 1), as: key) else {
+                throw problem("the name '\(key.prefix(60))' stands twice in its object")
+            }
         } while take(",")
         guard take("}") else { throw failure }
         return .object(members)
@@ -124,10 +133,17 @@ private struct JSONParser {
         }
         if next == UInt8(ascii: "\"") {
             defer { index += 1 }
-            return String(decoding: bytes[start..<index], as: UTF8.self)
+            return try text(bytes[start..<index])
         }
         index = start
         return try escapedString()
+    }
+
+    private func text(_ bytes: some Sequence<UInt8>) throws(JSONSyntaxError) -> String {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw problem("a text is not UTF-8")
+        }
+        return text
     }
 
     private mutating func escapedString() throws(JSONSyntaxError) -> String {
@@ -135,7 +151,7 @@ private struct JSONParser {
         while let byte = next {
             index += 1
             switch byte {
-            case UInt8(ascii: "\""): return String(decoding: text, as: UTF8.self)
+            case UInt8(ascii: "\""): return try self.text(text)
             case UInt8(ascii: "\\"): text += Array(String(try escape()).utf8)
             case 0..<0x20: throw failure
             default: text.append(byte)

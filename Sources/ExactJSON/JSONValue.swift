@@ -9,8 +9,7 @@ public enum JSONValue: Sendable, Equatable {
     case number(String)
     case string(String)
     case array([JSONValue])
-    /// Of a key that occurs twice, the last one counts.
-    case object([String: JSONValue])
+    case object(JSONMembers)
 
     public subscript(key: String) -> JSONValue? {
         guard case .object(let members) = self, let value = members[key], value != .null else {
@@ -34,7 +33,7 @@ public enum JSONValue: Sendable, Equatable {
         return elements
     }
 
-    public var members: [String: JSONValue]? {
+    public var members: JSONMembers? {
         guard case .object(let members) = self else { return nil }
         return members
     }
@@ -54,7 +53,10 @@ public enum JSONValue: Sendable, Equatable {
     }
 }
 
-/// Where a document stops being JSON. Reading it again does not help.
-public struct JSONSyntaxError: Error, Equatable, Sendable {
+/// Where a document stops being JSON, and why. Reading it again does not help.
+public struct JSONSyntaxError: Error, Equatable, Sendable, CustomStringConvertible {
     public var offset: Int
+    public var problem: String
+
+    public var description: String { "\(problem), at byte \(offset)" }
 }

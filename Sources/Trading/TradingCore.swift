@@ -19,8 +19,9 @@ public final class TradingCore: Sendable {
         public var callsPerWorker = 16
         /// The datasets that the configuration declares.
         public var declared: [Schema] = []
-        /// Most rows that they may have together.
+        /// Most rows, and most bytes of rows, that they may have together.
         public var declaredRowsMax = 1_000_000
+        public var declaredBytesMax = 1 << 30
 
         public init() {}
     }
@@ -91,7 +92,9 @@ public final class TradingCore: Sendable {
         do {
             recovered = try await Recovery.run(
                 rules: rules, journal: reader, store: store,
-                declared: DeclaredRows(options.declared, countMax: options.declaredRowsMax))
+                declared: DeclaredRows(
+                    options.declared, countMax: options.declaredRowsMax,
+                    bytesMax: options.declaredBytesMax))
         } catch {
             throw .recovery(error)
         }

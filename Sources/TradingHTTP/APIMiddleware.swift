@@ -20,7 +20,7 @@ struct AnswerMiddleware: RouterMiddleware {
     ) async throws -> Response {
         let start = DispatchTime.now().uptimeNanoseconds
         var context = context
-        let response: Response
+        var response: Response
         do throws(APIError) {
             try tokens.admitStranger()
             let principal = try await tokens.principal(of: request)
@@ -31,6 +31,9 @@ struct AnswerMiddleware: RouterMiddleware {
         } catch {
             response = error.response
         }
+        // No route answers HEAD, and what refuses it has no body either: the client would take one for the
+        // next answer.
+        if request.method == .head { response = response.createHeadResponse() }
         let duration = Int64(DispatchTime.now().uptimeNanoseconds - start)
         durations.record(
             duration, route: context.endpointPath ?? "none", status: response.status.code)

@@ -11,8 +11,11 @@ struct DataBody {
     /// A text of a key goes into names of files and keys of stores, where each byte may become three.
     static let keyTextBytesMax = 64
     static let batchMax = 1_000
+    /// Of a row as the journal has it: numbers within JSON may have become longer.
+    static let rowBytesMax = 65_536
+    /// Copies put the JSON of a field into JSON of their own, and none is read deeper than 64 levels.
+    static let fieldDepthMax = 32
 
-    private static let rowBytesMax = 65_536
     private static let batchBytesMax = 8 << 20
 
     // MARK: Keys
@@ -28,10 +31,12 @@ struct DataBody {
         var values: [Value] = []
         for (field, segment) in zip(schema.keyFields, segments) {
             guard let text = segment.removingPercentEncoding else {
-                throw .badRequest("\(field.name): '\(segment.prefix(60))' is not percent-encoded")
+                throw .badRequest(
+                    "\(field.name): '\(segment.prefix(60))' is not percent-encoded UTF-8")
             }
             guard let value = Value(plainText: text, as: field.type) else {
-                throw .badRequest("\(field.name): '\(text.prefix(60))' is \(Self.wanted(field))")
+                throw .badRequest(
+                    "\(field.name) must be \(Self.wanted(field)), not '\(text.prefix(60))'")
             }
             values.append(try checkedKey(value, field))
         }
@@ -146,35 +151,41 @@ struct DataBody {
     }
 
     private func row(_ values: [Value]) throws(APIError) -> Row {
+        let row: Row
         do {
-            return try schema.row(values)
+            row = try schema.row(values)
         } catch {
             throw .badRequest("\(error.field ?? schema.dataset): \(error.problem)")
         }
+        for (field, value) in zip(schema.fields, values) {
+            guard case .json(let json) = value, json.depth > Self.fieldDepthMax else { continue }
+            throw .badRequest(
+                "\(field.name) is nested \(json.depth) levels deep, and may be \(Self.fieldDepthMax)"
+            )
+        }
+        let count = row.encoded(keyCount: schema.keyCount).count
+        guard count <= Self.rowBytesMax else {
+            throw APIError(
+                status: .contentTooLarge,
+                message: "the row has \(count) bytes, and may have \(Self.rowBytesMax)")
+        }
+        return row
     }
 
-    private func object(
-        _ request: Request, upTo limit: Int
-    ) async throws -> [String: JSONValue] {
-        let bytes: [UInt8]
-        do {
-            bytes = Array(try await request.body.collect(upTo: limit).readableBytesView)
-        } catch {
-            throw APIError(
-                status: .contentTooLarge, message: "the body is over \(limit / 1_024) KiB")
-        }
+    private func object(_ request: Request, upTo limit: Int) async throws -> JSONMembers {
+        let bytes = try await request.bytes(upTo: limit)
         do {
             guard let members = try JSONValue(parsing: bytes).members else {
                 throw APIError.badRequest("the body must be a JSON object")
             }
             return members
         } catch let error as JSONSyntaxError {
-            throw APIError.badRequest("the body is not JSON: see byte \(error.offset)")
+            throw APIError.badRequest("the body cannot be read: \(error)")
         }
     }
 
     private func checkNames(
-        _ members: [String: JSONValue], among fields: [Field]
+        _ members: JSONMembers, among fields: [Field]
     ) throws(APIError) {
         let known = fields.map(\.name)
         for name in members.keys.sorted() where !known.contains(name) {
@@ -216,7 +227,7 @@ struct DataBody {
         case .text: "a text without NUL"
         case .integer: "a whole number of 64 bits"
         case .decimal: "a decimal of at most 38 digits, 18 of them after the point"
-        case .timestamp: "an RFC 3339 time"
+        case .timestamp: "an RFC 3339 time within the years 0000 to 9999"
         case .boolean: "true or false"
         case .json: "JSON without NUL, its numbers decimals of at most 38 digits"
         }

@@ -38,10 +38,12 @@ enum EntityTag {
         var found: [SequenceNumber] = []
         for word in header.split(separator: ",") {
             let tag = word.trimmingPrefix(while: \.isWhitespace)
-            let text = tag.hasPrefix("W/") ? tag.dropFirst(2) : tag
-            let digits = text.trimmingSuffix(while: \.isWhitespace)
+            let strong = tag.hasPrefix("W/") ? tag.dropFirst(2) : tag
+            let digits = strong.trimmingSuffix(while: \.isWhitespace)
+            // One spelling a tag: it is compared, and not reckoned with.
             guard digits.count > 2, digits.hasPrefix("\""), digits.hasSuffix("\""),
-                let number = Int64(digits.dropFirst().dropLast())
+                let number = Int64(digits.dropFirst().dropLast()),
+                text(SequenceNumber(rawValue: number)) == digits
             else {
                 throw .badRequest(
                     "\(name) must be a row's sequence number in quotes, such as \"1099511627818\"")

@@ -117,7 +117,8 @@ extension APIError {
             status = .unprocessableContent
         case .clientOrderIDTaken: status = .conflict
         case .conditionFailed: status = .preconditionFailed
-        case .tooManyRows: status = .init(code: 507, reasonPhrase: "Insufficient Storage")
+        case .tooManyRows, .tooManyRowBytes:
+            status = .init(code: 507, reasonPhrase: "Insufficient Storage")
         case .tooManyOrders:
             status = .tooManyRequests
             retryAfterSeconds = 1

@@ -1,108 +1,98 @@
-import Foundation
+import ExactJSON
 import Hummingbird
 import Ledger
 import Trading
 
 /// The body of `POST /api/v1/orders`. A key that it does not have is refused: a misspelt
-/// `limit_price` must not become a market order.
-struct OrderBody: Decodable {
+/// `limit_price` must not become a market order. So is one that stands there twice: of two quantities
+/// nobody knows which is meant.
+struct OrderBody {
     let accountID: String
     let clientOrderID: String?
     let terms: OrderTerms
 
-    private enum Key: String, CodingKey, CaseIterable {
-        case account_id, symbol, side, type, qty, limit_price, stop_price, time_in_force
-        case extended_hours, client_order_id
-    }
+    private static let names = [
+        "account_id", "symbol", "side", "type", "qty", "limit_price", "stop_price",
+        "time_in_force", "extended_hours", "client_order_id",
+    ]
 
-    private struct AnyKey: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-
-    init(from decoder: any Decoder) throws {
-        let all = try decoder.container(keyedBy: AnyKey.self)
-        for key in all.allKeys where Key(rawValue: key.stringValue) == nil {
-            let known = Key.allCases.map(\.rawValue).joined(separator: ", ")
-            throw APIError.badRequest("'\(key.stringValue)' is not a field of an order: \(known)")
+    static func read(_ request: Request) async throws -> OrderBody {
+        let bytes = try await request.bytes(upTo: 65_536)
+        do {
+            guard let members = try JSONValue(parsing: bytes).members else {
+                throw APIError.badRequest("the body must be a JSON object")
+            }
+            return try OrderBody(members)
+        } catch let error as JSONSyntaxError {
+            throw APIError.badRequest("the body cannot be read: \(error)")
         }
-        let fields = try decoder.container(keyedBy: Key.self)
-        accountID = try fields.decode(String.self, forKey: .account_id)
-        clientOrderID = try fields.decodeIfPresent(String.self, forKey: .client_order_id)
+    }
+
+    private init(_ members: JSONMembers) throws(APIError) {
+        for name in members.keys.sorted() where !Self.names.contains(name) {
+            throw .badRequest(
+                "'\(name.prefix(60))' is not a field of an order: "
+                    + Self.names.joined(separator: ", "))
+        }
+        accountID = try Self.required("account_id", Self.text(members, "account_id"))
+        clientOrderID = try Self.text(members, "client_order_id")
         terms = OrderTerms(
-            symbol: try fields.decode(String.self, forKey: .symbol),
-            side: try Self.word(fields, .side), type: try Self.word(fields, .type),
-            quantity: try Self.decimal(fields, .qty).orThrow("qty is missing"),
-            limitPrice: try Self.decimal(fields, .limit_price),
-            stopPrice: try Self.decimal(fields, .stop_price),
-            timeInForce: try Self.word(fields, .time_in_force),
-            extendedHours: try fields.decodeIfPresent(Bool.self, forKey: .extended_hours) ?? false)
+            symbol: try Self.required("symbol", Self.text(members, "symbol")),
+            side: try Self.word(members, "side"), type: try Self.word(members, "type"),
+            quantity: try Self.required("qty", Self.decimal(members, "qty")),
+            limitPrice: try Self.decimal(members, "limit_price"),
+            stopPrice: try Self.decimal(members, "stop_price"),
+            timeInForce: try Self.word(members, "time_in_force"),
+            extendedHours: try Self.flag(members, "extended_hours") ?? false)
+    }
+
+    private static func required<Value>(
+        _ name: String, _ value: Value?
+    ) throws(APIError) -> Value {
+        guard let value else { throw .badRequest("\(name) is missing") }
+        return value
+    }
+
+    /// A member that is null is not there.
+    private static func member(_ members: JSONMembers, _ name: String) -> JSONValue? {
+        members[name].flatMap { $0 == .null ? nil : $0 }
+    }
+
+    private static func text(
+        _ members: JSONMembers, _ name: String
+    ) throws(APIError) -> String? {
+        guard let json = member(members, name) else { return nil }
+        guard let text = json.text else { throw .badRequest("\(name) must be a text") }
+        return text
+    }
+
+    private static func flag(_ members: JSONMembers, _ name: String) throws(APIError) -> Bool? {
+        guard let json = member(members, name) else { return nil }
+        guard let flag = json.bool else { throw .badRequest("\(name) must be true or false") }
+        return flag
     }
 
     private static func word<Word: RawRepresentable & CaseIterable>(
-        _ fields: KeyedDecodingContainer<Key>, _ key: Key
-    ) throws -> Word where Word.RawValue == String {
-        let text = try fields.decode(String.self, forKey: key)
+        _ members: JSONMembers, _ name: String
+    ) throws(APIError) -> Word where Word.RawValue == String {
+        let text = try required(name, text(members, name))
         guard let word = Word(rawValue: text) else {
             let known = Word.allCases.map(\.rawValue).joined(separator: ", ")
-            throw APIError.badRequest("\(key.rawValue) must be one of: \(known)")
+            throw .badRequest("\(name) must be one of: \(known)")
         }
         return word
     }
 
     private static func decimal(
-        _ fields: KeyedDecodingContainer<Key>, _ key: Key
-    ) throws -> ExactDecimal? {
-        let text: String?
-        do {
-            text = try fields.decodeIfPresent(String.self, forKey: key)
-        } catch {
-            throw APIError.badRequest(
-                "\(key.rawValue) must be a decimal in a JSON string, such as \"1.5\"")
+        _ members: JSONMembers, _ name: String
+    ) throws(APIError) -> ExactDecimal? {
+        guard let json = member(members, name) else { return nil }
+        guard let text = json.text else {
+            throw .badRequest("\(name) must be a decimal in a JSON string, such as \"1.5\"")
         }
-        guard let text else { return nil }
         guard let number = ExactDecimal(text) else {
-            throw APIError.badRequest("\(key.rawValue): '\(text.prefix(60))' is not a decimal")
+            throw .badRequest("\(name): '\(text.prefix(60))' is not a decimal")
         }
         return number
-    }
-
-    static func read(_ request: Request) async throws -> OrderBody {
-        let body: Data
-        do {
-            let buffer = try await request.body.collect(upTo: 65_536)
-            body = Data(buffer.readableBytesView)
-        } catch {
-            throw APIError(status: .contentTooLarge, message: "the body is over 64 KiB")
-        }
-        do {
-            return try JSONDecoder().decode(OrderBody.self, from: body)
-        } catch let error as APIError {
-            throw error
-        } catch let error as DecodingError {
-            throw APIError.badRequest(error.sentence)
-        }
-    }
-}
-
-extension Optional {
-    fileprivate func orThrow(_ message: String) throws -> Wrapped {
-        guard let self else { throw APIError.badRequest(message) }
-        return self
-    }
-}
-
-extension DecodingError {
-    /// What is wrong, without Swift's own words.
-    var sentence: String {
-        switch self {
-        case .keyNotFound(let key, _): "\(key.stringValue) is missing"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            "\(context.codingPath.last?.stringValue ?? "the body") has the wrong type"
-        case .dataCorrupted: "the body is not JSON"
-        @unknown default: "the body cannot be read"
-        }
     }
 }

@@ -110,6 +110,39 @@ extension RealProcesses {
             }
         }
 
+        /// As Python's clients are: they read an answer when they have sent everything, and take what
+        /// follows an answer for the next one.
+        private static let simpleClient = """
+            import http.client, os, urllib.error, urllib.request
+            place, headers = os.environ["PLACE"], {"Authorization": "Bearer " + os.environ["TOKEN"]}
+            row = "/api/v1/data/held_days/TRADE_001/AAPL"
+            large = urllib.request.Request("http://" + place + row, b" " * 30_000_000, headers, method="PUT")
+            try:
+                urllib.request.urlopen(large, timeout=20)
+            except urllib.error.HTTPError as error:
+                print(error.code)
+            connection = http.client.HTTPConnection(place, timeout=20)
+            for method in ("HEAD", "GET"):
+                connection.request(method, row, headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                print(answer.status)
+            """
+
+        @Test(.timeLimit(.minutes(3)))
+        func aSimpleClientIsAnsweredAlsoWhenItSendsTooMuch() async throws {
+            try await Desk.run(Self.settings) { desk in
+                let token = try await desk.token("TRADE_001")
+                #expect(
+                    try await write(desk, "held_days/TRADE_001/AAPL", days: 0, token).status == 201)
+                let place = desk.tradingURL.replacing("http://", with: "")
+                let run = try await Desk.command(
+                    ["PLACE=\(place)", "TOKEN=\(token)", "python3", "-c", Self.simpleClient],
+                    in: desk.directory, program: "/usr/bin/env")
+                #expect(run.output == "413\n404\n200\n", "\(run)")
+            }
+        }
+
         @Test(.timeLimit(.minutes(3)))
         func ofTwoWritersWithOneSequenceExactlyOneWins() async throws {
             try await Desk.run(Self.settings) { desk in

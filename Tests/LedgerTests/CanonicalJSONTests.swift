@@ -39,6 +39,14 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("1", 0), (#""[{""#, 0), ("[]", 1), (#"{"a":[1,{"b":[]}],"c":[]}"#, 4),
+        (#"["\"[[",[]]"#, 2),
+        (#"{"[":"{\\","a":[1]}"#, 2), (#"[[],[[]],[]]"#, 3),
+    ]) func theDepthIsThatOfArraysAndObjects(_ text: String, _ depth: Int) throws {
+        #expect(try CanonicalJSON(parsing: text).depth == depth)
+    }
+
     /// Swift's strings are equal when they look alike; JSON's keys are equal when their code points are.
     @Test func keysThatOnlyLookAlikeAreTwoKeys() throws {
         let json = try CanonicalJSON(parsing: #"{"\u00e9":1,"e\u0301":2}"#)

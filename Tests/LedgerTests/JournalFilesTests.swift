@@ -48,6 +48,25 @@ import Testing
         #expect(reopened.head.sequence == drafts.last?.sequence)
     }
 
+    @Test func pagesEndAtANumberOfBytesAlsoAcrossFiles() throws {
+        _ = try fill()
+        for bytesMax in [1, 500, 3_000, 20_000] {
+            let reader = try JournalReader(directory: folder.path)
+            var found: [EntryDraft] = []
+            while true {
+                let page = try reader.entries(
+                    after: found.last?.sequence ?? .none, limit: 150, bytesMax: bytesMax)
+                if page.isEmpty { break }
+                let sizes = page.map { $0.draft.encodedBody().count }
+                #expect(sizes.dropLast().reduce(0, +) < bytesMax)
+                let isLast = page.last?.sequence == drafts.last?.sequence
+                #expect(isLast || page.count == 150 || sizes.reduce(0, +) >= bytesMax)
+                found += page.map(\.draft)
+            }
+            #expect(found == drafts)
+        }
+    }
+
     @Test func aRolledFileIsReadOnlyAndHasNoLog() throws {
         let files = try fill()
         for file in files.dropLast() {

@@ -46,20 +46,26 @@ struct APIHarness {
 
     struct TimedOut: Error {}
 
+    /// - Parameter folder: of a core that ran before, which goes on.
     static func run(
-        requestsPerSecond: Int = 1_000_000, ordersPerMinute: Int = 1_000_000,
+        in folder: TemporaryDirectory? = nil, requestsPerSecond: Int = 1_000_000,
+        ordersPerMinute: Int = 1_000_000,
         allRequestsPerSecond: Int = 1_000_000, quotesPerSecond: Int = 1_000_000,
-        declared: [Schema] = [], delivery: (any DataDelivery)? = nil,
-        _ body: (APIHarness) async throws -> Void
+        declared: [Schema] = [], declaredBytesMax: Int = 1 << 30,
+        delivery: (any DataDelivery)? = nil, _ body: (APIHarness) async throws -> Void
     ) async throws {
-        let folder = try TemporaryDirectory()
-        let path = try EmbeddedDefault.write(in: folder.path("data"), loginName: "lin")
+        let folder = try folder ?? TemporaryDirectory()
+        var path = folder.path("data/opsd.yaml")
+        if !FileManager.default.fileExists(atPath: path) {
+            path = try EmbeddedDefault.write(in: folder.path("data"), loginName: "lin")
+        }
         let configuration = try Configuration.load(
             path, environment: { _ in nil }, loginName: "lin")
         let broker = BrokerDouble()
         var options = Self.options
         options.declared = declared
         options.declaredRowsMax = 1_500
+        options.declaredBytesMax = declaredBytesMax
         let core = try await TradingCore.start(
             rules: AccountRules.all(of: configuration.accounts, timeZone: .gmt),
             journalDirectory: folder.path("journal"),

@@ -102,7 +102,7 @@ import Trading
             #expect(late.isEnvelope)
             let present = try #require(second.data?["opsd_sequence"]?.integer)
             #expect(late.json?["message"]?.text?.contains("\(present)") == true)
-            for wrong in ["1", "\"x\"", "\"\"", "\"1"] {
+            for wrong in ["1", "\"x\"", "\"\"", "\"1", "\"+1\"", "\"01\"", "\"1\", *"] {
                 #expect(try await write(["If-Match": wrong]).status == 400)
             }
             #expect(try await write(["If-None-Match": tag]).status == 400)
@@ -121,6 +121,35 @@ import Trading
             let deleted = try await api.call(
                 .delete, path, token: token, headers: ["If-Match": nowTag])
             #expect(deleted.status == 200)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2))) func ofTwoHundredWritersWithOneSequenceExactlyOneWins()
+        async throws
+    {
+        try await APIHarness.run(declared: Self.declared) { api in
+            let token = try await api.token("TRADE_001")
+            let path = Self.mine + "AAPL"
+            var tag = try await put(api, path, #"{"days":0}"#, token: token).headers["ETag"]
+            for round in 1...5 {
+                let wanted = try #require(tag)
+                let answers = try await withThrowingTaskGroup(of: APIHarness.Answer.self) { group in
+                    for writer in 0..<200 {
+                        group.addTask {
+                            try await put(
+                                api, path, "{\"days\":\(round * 1_000 + writer)}", token: token,
+                                ["If-Match": wanted])
+                        }
+                    }
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+                let winners = answers.filter { $0.status == 200 }
+                #expect(winners.count == 1, "round \(round)")
+                #expect(answers.count { $0.status == 412 } == 199, "round \(round)")
+                let now = try await api.call(.get, path, token: token)
+                #expect(now.data == winners.first?.data)
+                tag = now.headers["ETag"]
+            }
         }
     }
 
@@ -148,8 +177,8 @@ import Trading
                 (#"{"days":1,"note":"a\u0000b"}"#, "note must be a text without NUL"),
                 (#"{"days":1,"more":{"a":"\u0000"}}"#, "more must be JSON without NUL"),
                 (#"{"days":1,"more":{"a":1e400}}"#, "more must be JSON"),
-                (#"[]"#, "the body must be a JSON object"), (#"{"days":1"#, "the body is not JSON"),
-                ("", "the body is not JSON"),
+                (#"[]"#, "the body must be a JSON object"), (#"{"days":1"#, "this is no JSON"),
+                ("", "this is no JSON"),
             ]
             for (body, expected) in refusals {
                 let answer = try await put(api, Self.mine + "AAPL", body, token: token)

@@ -30,6 +30,8 @@ import Trading
             var bodies: [String: Int] = [
                 "": 400, "null": 400, "[]": 400, "1": 400, "\"text\"": 400, "{": 400, "{}": 400,
                 "{\"account_id\":}": 400, Self.body() + "x": 400, "nul": 400,
+                #"{"qty":"2","# + Self.body().dropFirst(): 400,
+                #"{"\u0071ty":"1","# + Self.body().dropFirst(): 400,
                 String(repeating: "[", count: 60_000): 400,
                 String(repeating: "{\"a\":", count: 10_000): 400,
                 Self.body([
@@ -86,7 +88,7 @@ import Trading
                 $0 == UInt8(ascii: "?") ? 0xFF : $0
             }
             let answer = try await api.call(.post, "/api/v1/orders", token: token, body: raw)
-            #expect([400, 422].contains(answer.status), "\(answer.text)")
+            #expect(answer.status == 400, "\(answer.text)")
         }
     }
 

@@ -190,6 +190,79 @@ struct StreamConsumerTests {
         #expect(seen.all == ["2"])
     }
 
+    /// As a killed process leaves it: taken, and never acknowledged.
+    private func killed(
+        _ consumer: StreamConsumer, at poison: String, _ handler: @escaping StreamConsumer.Handler
+    ) async throws {
+        let reached = Seen()
+        let task = Task {
+            await consumer.run { entry in
+                guard entry["n"] == poison else { return try await handler(entry) }
+                reached.add(poison)
+                try await Task.sleep(for: .seconds(60))
+            }
+        }
+        try await eventually { !reached.all.isEmpty || consumer.counts.dead > 0 }
+        task.cancel()
+        await task.value
+    }
+
+    @Test(arguments: [true, false])
+    func thoseBehindAnEntryThatKillsItsConsumersAreHandled(underOneName: Bool) async throws {
+        let redis = try await Redis()
+        try await add(redis, 1...10)
+        let seen = Seen()
+        func next(_ round: Int) -> StreamConsumer {
+            consumer(redis, underOneName ? "a" : "a\(round)") {
+                $0.claimAfter = underOneName ? .seconds(30) : .milliseconds(30)
+            }
+        }
+        for round in 0..<5 {
+            try await killed(next(round), at: "1") { seen.add($0["n"] ?? "") }
+            try await Task.sleep(for: .milliseconds(60))
+        }
+        let last = next(5)
+        try await running(last, { seen.add($0["n"] ?? "") }) {
+            try await eventually { last.counts.dead + last.counts.handled >= 10 }
+        }
+        #expect(seen.all == (2...10).map(String.init))
+        #expect(last.counts.dead == 1)
+        #expect(try await redis.run("XLEN", "s:dead") == .integer(1))
+        #expect(try await pending(redis) == 0)
+    }
+
+    @Test func whatWasTrimmedOffDoesNotHideWhatWasTakenBehindIt() async throws {
+        let redis = try await Redis()
+        try await add(redis, 1...3)
+        try await redis.run("XGROUP", "CREATE", "s", "g", "0")
+        try await redis.run("XREADGROUP", "GROUP", "g", "a", "COUNT", "3", "STREAMS", "s", ">")
+        try await redis.run("XTRIM", "s", "MAXLEN", "1")
+        let seen = Seen()
+        let consumer = consumer(redis, "a")
+        try await running(consumer, { seen.add($0["n"] ?? "") }) {
+            try await eventually { consumer.counts.handled == 1 }
+        }
+        #expect(seen.all == ["3"])
+        #expect(consumer.counts.lost == 2)
+        #expect(try await pending(redis) == 0)
+    }
+
+    @Test func anEntryThatCannotBeBuriedStaysWithItsConsumer() async throws {
+        let redis = try await Redis()
+        try await redis.run("SET", "s:dead", "somebody's")
+        try await add(redis, 1...1)
+        let consumer = consumer(redis, "a") { $0.triesMax = 2 }
+        try await running(consumer, { _ in throw Refused() }) {
+            try await eventually { consumer.counts.problem != nil }
+            #expect(try await pending(redis) == 1)
+            #expect(consumer.counts.dead == 0)
+            try await redis.run("DEL", "s:dead")
+            try await eventually { consumer.counts.dead == 1 }
+        }
+        #expect(try await redis.run("XLEN", "s:dead") == .integer(1))
+        #expect(try await pending(redis) == 0)
+    }
+
     @Test func aStopFinishesWhatIsBeingHandledAndTheRestComesFirstNextTime() async throws {
         let redis = try await Redis()
         try await add(redis, 1...5)

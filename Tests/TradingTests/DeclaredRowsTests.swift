@@ -19,13 +19,26 @@ import Testing
         dataset: "watched", kind: .declared, key: [Field("name", .text)],
         fields: [Field("account_id", .text)], accountField: "account_id")
 
-    static let schemas = [heldDays, parameters, watched]
+    static let notes = Schema(
+        dataset: "notes", kind: .declared, key: [Field("name", .text)],
+        fields: [Field("text", .text, optional: true)])
+
+    static let schemas = [heldDays, parameters, watched, notes]
     private let now = Timestamp(microseconds: 1_795_253_400_000_000)
 
-    static func state(countMax: Int = 1_000) -> TradingState {
+    static func state(
+        countMax: Int = 1_000, bytesMax: Int = 1_000_000, deletionsMax: Int = 1_000
+    ) -> TradingState {
         TradingState(
             rules: [], digestKey: StateFixture.key, sequence: SequenceNumber(epoch: 1, number: 0),
-            declared: DeclaredRows(schemas, countMax: countMax))
+            declared: DeclaredRows(
+                schemas, countMax: countMax, bytesMax: bytesMax, deletionsMax: deletionsMax))
+    }
+
+    static func note(_ name: String, _ count: Int) -> Row {
+        Row(
+            dataset: "notes",
+            values: [.text(name), count == 0 ? .null : .text(String(repeating: "x", count: count))])
     }
 
     static func held(_ account: String, _ symbol: String, _ days: Int64) -> Row {
@@ -115,6 +128,43 @@ import Testing
         #expect(state.declared.rows.count == 2)
     }
 
+    @Test func thereAreNoMoreBytesThanMemoryIsToHold() throws {
+        var state = Self.state(bytesMax: 1_000)
+        func write(_ name: String, _ count: Int) throws {
+            let mark = state.mark
+            do {
+                _ = try state.putRow(Self.note(name, count), at: now, by: "x")
+            } catch {
+                state.rollback(to: mark)
+                throw error
+            }
+        }
+        try write("a", 400)
+        try write("b", 400)
+        let full = Refusal.tooManyRowBytes(limit: 1_000)
+        #expect(throws: full) { try write("c", 200) }
+        #expect(throws: full) { try write("a", 600) }
+        try write("a", 300)
+        try write("c", 200)
+        #expect(
+            state.declared.bytes
+                == state.declared.rows.values.reduce(0) {
+                    $0 + $1.row.encoded(keyCount: 1).count
+                })
+        _ = try state.deleteRow(
+            RowKey(dataset: "notes", values: [.text("b")]), of: "", at: now, by: "x")
+        try write("d", 350)
+        let batch = state.commit()
+        // What is more than may be, because the limit was higher once, can still be made smaller.
+        var small = Self.state(bytesMax: 10)
+        for draft in batch.drafts { _ = try small.replay(Entry(draft: draft, checksum: .origin)) }
+        #expect(small.declared.bytes == state.declared.bytes)
+        _ = try small.putRow(Self.note("d", 100), at: now, by: "x")
+        #expect(throws: Refusal.tooManyRowBytes(limit: 10)) {
+            try small.putRow(Self.note("d", 101), at: now, by: "x")
+        }
+    }
+
     @Test func aBatchThatIsRefusedHalfWayLeavesNothing() throws {
         var state = Self.state(countMax: 2)
         _ = try state.putRow(Self.held("A", "X", 1), at: now, by: "x")
@@ -183,6 +233,42 @@ import Testing
         #expect(state.declared[Self.key("A", "X")] == nil)
     }
 
+    /// In the middle of the batch the newer deletions become the older ones.
+    @Test(arguments: [0, 1, 5, 9])
+    func deletionsAreTakenBackAlsoWhereOthersAreForgotten(before: Int) throws {
+        var state = Self.state(deletionsMax: 10)
+        func delete(_ names: [String]) throws -> DataReceipt {
+            _ = try state.writeRows(
+                put: names.map { Self.note($0, 1) }, delete: [], of: "", at: now, by: "x")
+            return try state.writeRows(
+                put: [],
+                delete: names.map { RowKey(dataset: "notes", values: [.text($0)]) }, of: "",
+                at: now, by: "x")
+        }
+        _ = try delete((0..<before).map { "before-\($0)" })
+        let receipt = try delete((0..<10).map { "\($0)" })
+        #expect(state.takeBack(receipt, at: now, by: "x") == 10)
+        #expect(state.declared.rows.count == 10)
+        // Not for ever: memory ends somewhere.
+        let old = try delete(["old"])
+        _ = try delete((0..<20).map { "more-\($0)" })
+        #expect(state.takeBack(old, at: now, by: "x") == 0)
+    }
+
+    @Test func aDeletionThatIsTakenBackIsNoneThatIsRemembered() throws {
+        var state = Self.state()
+        let key = Self.key("A", "X")
+        _ = try state.putRow(Self.held("A", "X", 1), at: now, by: "x")
+        let deleted = try state.deleteRow(key, of: "A", at: now, by: "x")
+        _ = state.commit()
+        // Put and deleted again, by entries that never reach the disk.
+        _ = try state.putRow(Self.held("A", "X", 2), at: now, by: "y")
+        _ = try state.deleteRow(key, of: "A", at: now, by: "y")
+        state.rollback()
+        #expect(state.takeBack(deleted, at: now, by: "x") == 1)
+        #expect(state.declared[key]?.row == Self.held("A", "X", 1))
+    }
+
     // MARK: Digests, undo, replay
 
     /// One random write; refusals leave no trace.
@@ -249,6 +335,7 @@ import Testing
         #expect(
             replayed.declared.rows.mapValues(\.stamped) == state.declared.rows.mapValues(\.stamped))
         #expect(replayed.digests == state.digests)
+        #expect(replayed.declared.bytes == state.declared.bytes)
         #expect(state.declared.rows.count > 8)
     }
 }

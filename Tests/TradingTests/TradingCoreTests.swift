@@ -77,6 +77,26 @@ import Testing
         #expect(await run.value == nil)
     }
 
+    /// As when something is journaled and an order of a lost journal is seen at the broker, in one batch.
+    @Test func listsAnswerWhenAnEpochWasBegunWithoutAnEntry() async throws {
+        let (core, run) = try await start(ScriptedBroker())
+        let revocation = Revocation(
+            tokenID: "t", accountID: "A", expiresAt: Timestamp.now().advanced(bySeconds: 60))
+        try await core.engine.perform { state, now throws(Refusal) in
+            state.revoke(revocation, at: now, by: "x")
+            state.raiseEpoch(above: 6)
+        }
+        #expect(core.engine.published.head == core.feed.head)
+        let list = try await core.history.orders(
+            accountID: "A", statuses: [], limit: 1, offset: 0)
+        #expect(list.total == 0)
+        // The next entry is of the new epoch all the same.
+        let order = try await place(core)
+        #expect(OrderID.sequence(order.orderID)?.epoch == 7)
+        run.cancel()
+        #expect(await run.value == nil)
+    }
+
     @Test func aRejectionGivesTheFundsBack() async throws {
         let (core, run) = try await start(ScriptedBroker([.reject]))
         let order = try await ended(place(core).orderID, core)

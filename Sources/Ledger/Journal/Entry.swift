@@ -95,9 +95,12 @@ public struct Entry: Sendable, Hashable {
 extension EntryDraft {
     private static let version: UInt8 = 1
 
+    /// Of its encoded changes.
+    public var bytes: Int { changes.reduce(0) { $0 + $1.encoded.count } }
+
     /// The body: everything but sequence and time, which have columns of their own.
     public func encodedBody() -> [UInt8] {
-        let size = changes.reduce(64 + digests.count * 64) { $0 + $1.encoded.count + 4 }
+        let size = bytes + 64 + digests.count * 64 + changes.count * 4
         var writer = ByteWriter(reserving: size)
         writer.byte(Self.version)
         writer.text(kind)

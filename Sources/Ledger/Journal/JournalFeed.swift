@@ -28,6 +28,9 @@ public struct JournalRun: Sendable {
 
     public var last: SequenceNumber? { drafts.last?.sequence }
 
+    /// Of the encoded changes.
+    var bytes: Int { drafts.reduce(0) { $0 + $1.bytes } }
+
     /// What comes after a sequence number.
     func after(_ sequence: SequenceNumber) -> JournalRun {
         guard let first = drafts.first, first.sequence <= sequence else { return self }
@@ -51,6 +54,9 @@ public final class JournalFeed: Sendable {
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var nextWaiter = 0
     }
+
+    /// Of what is handed out at once: a store takes it in one transaction. One entry may be larger.
+    public static let bytesMax = 16 << 20
 
     private let content: Mutex<Content>
     private let rowsMax: Int
@@ -85,8 +91,8 @@ public final class JournalFeed: Sendable {
         for waiter in waiters.values { waiter.resume() }
     }
 
-    /// The entries after a sequence number, oldest first, until there are `rowsMax` changes or no more.
-    /// None when the journal has none.
+    /// The entries after a sequence number, oldest first, until there are `rowsMax` changes, 16 MiB of
+    /// them, or no more. None when the journal has none.
     public func run(
         after sequence: SequenceNumber, rowsMax: Int
     ) async throws(JournalError) -> JournalRun {
@@ -120,6 +126,7 @@ extension JournalFeed.Content {
     fileprivate func run(after sequence: SequenceNumber, _ rowsMax: Int) -> JournalRun? {
         guard sequence >= start else { return nil }
         var found = JournalRun()
+        var bytes = 0
         // Followers are mostly near the end.
         var index = runs.endIndex
         while index > runs.startIndex, let last = runs[index - 1].last, last > sequence {
@@ -129,7 +136,8 @@ extension JournalFeed.Content {
             let rest = run.after(sequence)
             found.drafts += rest.drafts
             found.changes += rest.changes
-            if found.changes.count >= rowsMax { break }
+            bytes += rest.bytes
+            if found.changes.count >= rowsMax || bytes >= JournalFeed.bytesMax { break }
         }
         return found
     }
@@ -183,7 +191,8 @@ private final class JournalFiles: @unchecked Sendable {
         if reader == nil { reader = try JournalReader(directory: directory) }
         guard let reader else { return JournalRun() }
         // An order has a handful of changes.
-        let entries = try reader.entries(after: sequence, limit: max(1, rowsMax / 4))
+        let entries = try reader.entries(
+            after: sequence, limit: max(1, rowsMax / 4), bytesMax: JournalFeed.bytesMax)
         do {
             return try JournalRun(entries, in: schemas)
         } catch {

@@ -29,21 +29,25 @@ public final class JournalReader {
         return try open(first).header.digestKey
     }
 
-    /// The entries after a sequence number, oldest first, at most `limit` of them. Fewer, or none,
-    /// only when the journal has no more. Throws `deleted` when the files that held the next entries
-    /// are gone, and `damaged`, naming the last whole entry, as soon as a byte of an entry is not what was written: nothing damaged is ever returned or passed over.
+    /// The entries after a sequence number, oldest first, at most `limit` of them, and none behind the one
+    /// with which they reach `bytesMax` bytes. Fewer, or none, only when the journal has no more. Throws
+    /// `deleted` when the files that held the next entries are gone, and `damaged`, naming the last whole
+    /// entry, as soon as a byte of an entry is not what was written: nothing damaged is ever returned or
+    /// passed over.
     public func entries(
-        after sequence: SequenceNumber, limit: Int
+        after sequence: SequenceNumber, limit: Int, bytesMax: Int = .max
     ) throws(JournalError) -> [Entry] {
         var found: [Entry] = []
+        var room = bytesMax
         let files = try JournalFile.all(in: directory)
         var index = max(0, (files.firstIndex { $0.firstSequence > sequence } ?? files.count) - 1)
         var position = sequence
         if index == 0, let oldest = files.first { try expect(oldest, toReachBackTo: sequence) }
         while index < files.count {
-            let page = try read(files[index], after: position, limit: limit - found.count)
+            let page = try read(
+                files[index], after: position, limit: limit - found.count, room: &room)
             found += page.entries
-            guard found.count < limit, index + 1 < files.count else { break }
+            guard found.count < limit, room > 0, index + 1 < files.count else { break }
             index += 1
             try expect(files[index], toFollow: page.end)
             position = max(position, page.end.sequence)
@@ -68,7 +72,8 @@ public final class JournalReader {
             throw journalError(error, path: newest.path, after: header.previous.sequence)
         }
         let start = secondLast.map(SequenceNumber.init(rawValue:)) ?? header.previous.sequence
-        return try read(newest, after: start, limit: 2).end
+        var room = Int.max
+        return try read(newest, after: start, limit: 2, room: &room).end
     }
 
     private func open(
@@ -101,8 +106,9 @@ public final class JournalReader {
     }
 
     /// A page of one file, and where the chain stands at its end.
+    /// - Parameter room: bytes that entries may still have; one entry may go beyond.
     private func read(
-        _ file: JournalFile, after sequence: SequenceNumber, limit: Int
+        _ file: JournalFile, after sequence: SequenceNumber, limit: Int, room: inout Int
     ) throws(JournalError) -> (entries: [Entry], end: JournalHead) {
         let (_, header, database) = try open(file)
         let known = lastPath == file.path ? last : nil
@@ -116,7 +122,8 @@ public final class JournalReader {
                         chain = try Self.link(at: sequence, in: file, header, database)
                     }
                 }
-                return try Self.verified(after: &chain, limit: limit, in: file, database)
+                return try Self.verified(
+                    after: &chain, limit: limit, room: &room, in: file, database)
             }
             last = chain
             lastPath = file.path
@@ -149,7 +156,8 @@ public final class JournalReader {
     }
 
     private static func verified(
-        after chain: inout JournalHead, limit: Int, in file: JournalFile, _ database: Database
+        after chain: inout JournalHead, limit: Int, room: inout Int, in file: JournalFile,
+        _ database: Database
     ) throws -> [Entry] {
         let cursor = try GRDB.Row.fetchCursor(
             database,
@@ -158,12 +166,14 @@ public final class JournalReader {
                 WHERE sequence > ? ORDER BY sequence LIMIT ?
                 """, arguments: [chain.sequence.rawValue, limit])
         var entries: [Entry] = []
-        while let row = try cursor.next() {
-            let entry = try StoredEntry(row).verified(after: chain, file: file.path)
+        while room > 0, let row = try cursor.next() {
+            let stored = StoredEntry(row)
+            let entry = try stored.verified(after: chain, file: file.path)
             entries.append(entry)
+            room -= stored.body.count
             chain = JournalHead(sequence: entry.sequence, checksum: entry.checksum)
         }
-        if entries.count < limit { try expectEnd(at: chain, in: file, database) }
+        if entries.count < limit, room > 0 { try expectEnd(at: chain, in: file, database) }
         return entries
     }
 

@@ -24,6 +24,26 @@ public struct CanonicalJSON: Hashable, Sendable {
         self.text = text
     }
 
+    /// How many arrays and objects are around its innermost part; 0 for a value that is neither.
+    public var depth: Int {
+        var (depth, deepest) = (0, 0)
+        var (isInText, isEscaped) = (false, false)
+        for byte in text.utf8 {
+            switch byte {
+            case _ where isEscaped: isEscaped = false
+            case UInt8(ascii: "\\"): isEscaped = true
+            case UInt8(ascii: "\""): isInText.toggle()
+            case _ where isInText: break
+            case UInt8(ascii: "["), UInt8(ascii: "{"):
+                depth += 1
+                deepest = max(deepest, depth)
+            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+            default: break
+            }
+        }
+        return deepest
+    }
+
     /// A JSON string literal.
     public static func quoted(_ text: String) -> String {
         var literal = "\""

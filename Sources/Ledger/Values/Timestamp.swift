@@ -68,11 +68,14 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
     }
 
     /// Reads RFC 3339 with any offset and up to nine digits of the second; what is finer than a
-    /// microsecond is cut off. Nil for anything else, and for a date that no calendar has.
+    /// microsecond is cut off. Nil for anything else, for a date that no calendar has, and for what is not
+    /// within the years 0000 to 9999 in UTC: written in UTC, nobody could read it back.
     public init?(_ text: some StringProtocol) {
         var scanner = DigitScanner(text.utf8)
-        guard let year = scanner.digits(4) else { return nil }
-        self.init(year: year, &scanner)
+        guard let year = scanner.digits(4), let time = Timestamp(year: year, &scanner),
+            Calendar.writableSeconds.contains(time.seconds)
+        else { return nil }
+        self = time
     }
 
     /// Reads what `description` writes, and nothing else: also years before 0000 and after 9999, which
@@ -130,6 +133,8 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
 /// The proleptic Gregorian calendar, by counting days.
 enum Calendar {
     static let microsecondsPerDay: Int64 = 86_400_000_000
+    /// From 0000-01-01T00:00:00Z to 9999-12-31T23:59:59Z: RFC 3339 has four digits for the year.
+    static let writableSeconds: ClosedRange<Int64> = -62_167_219_200...253_402_300_799
 
     static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
         let quotient = value / divisor

@@ -157,7 +157,7 @@ extension FileLayout {
         do {
             return try JSONValue(parsing: bytes)
         } catch {
-            throw RowFileError(problem: "it is no JSON from byte \(error.offset) on")
+            throw RowFileError(problem: "\(error)")
         }
     }
 

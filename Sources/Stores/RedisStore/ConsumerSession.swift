@@ -24,8 +24,9 @@ struct ConsumerSession: Sendable {
                 try await claim(handler)
                 claimed = .now
             }
-            let entries = try await read(from: ">", waiting: options.block)
-            try await handle(entries, handler)
+            let entries = try await read(
+                from: ">", atMost: options.batch, waiting: options.block)
+            try await handle(entries ?? [], handler)
         }
     }
 
@@ -39,21 +40,23 @@ struct ConsumerSession: Sendable {
 
     // MARK: Taking
 
+    /// One at a time: the server counts a delivery of every entry that it gives out again, and of those
+    /// behind one that kills its consumers none has been tried.
     private func takeOwn(_ handler: StreamConsumer.Handler) async throws(StoreError) {
-        while !consumer.hasToStop {
-            let entries = try await read(from: "0", waiting: nil)
-            if entries.isEmpty { return }
+        while !consumer.hasToStop,
+            let entries = try await read(from: "0", atMost: 1, waiting: nil)
+        {
             try await handle(entries, handler)
         }
     }
 
-    /// What others took and left.
+    /// What others took and left; one at a time, as above.
     private func claim(_ handler: StreamConsumer.Handler) async throws(StoreError) {
         var cursor = "0-0"
         repeat {
             let reply = try await checked([
                 "XAUTOCLAIM", consumer.stream, consumer.group, consumer.consumer,
-                milliseconds(options.claimAfter), cursor, "COUNT", String(options.batch),
+                milliseconds(options.claimAfter), cursor, "COUNT", "1",
             ])
             guard let parts = reply.elements, parts.count >= 2, let next = parts[0].text else {
                 throw unexpected("XAUTOCLAIM")
@@ -67,17 +70,18 @@ struct ConsumerSession: Sendable {
         } while cursor != "0-0" && !consumer.hasToStop
     }
 
+    /// Nil when the server has none. Empty: it had some, and they are trimmed off.
     private func read(
-        from start: String, waiting: Duration?
-    ) async throws(StoreError) -> [Entry] {
+        from start: String, atMost count: Int, waiting: Duration?
+    ) async throws(StoreError) -> [Entry]? {
         var words = [
-            "XREADGROUP", "GROUP", consumer.group, consumer.consumer, "COUNT",
-            String(options.batch),
+            "XREADGROUP", "GROUP", consumer.group, consumer.consumer, "COUNT", String(count),
         ]
         if let waiting { words += ["BLOCK", milliseconds(waiting)] }
         let reply = try await checked(words + ["STREAMS", consumer.stream, start])
-        guard let streams = reply.elements, let first = streams.first?.elements, first.count == 2
-        else { return [] }
+        guard let streams = reply.elements, let first = streams.first?.elements, first.count == 2,
+            first[1].elements?.isEmpty == false
+        else { return nil }
         return try await entries(of: first[1])
     }
 
@@ -181,7 +185,8 @@ struct ConsumerSession: Sendable {
         return true
     }
 
-    /// Into the dead-letter stream, and out of the group's hands, at once.
+    /// Into the dead-letter stream, and only then out of the group's hands: where the first fails, for
+    /// example at a key of another type, the entry stays this consumer's.
     private func bury(_ entry: Entry, because reason: String) async throws(StoreError) {
         let dead = options.deadStream ?? consumer.stream + ":dead"
         var words = RedisArguments(["*".utf8].map(Array.init))
@@ -197,24 +202,26 @@ struct ConsumerSession: Sendable {
             words.append(name.utf8)
             words.append(value.utf8)
         }
-        var transaction = RedisTransaction()
-        transaction.append("XADD", Array(dead.utf8), words)
-        transaction.append(
-            "XACK", Array(consumer.stream.utf8), Array(consumer.group.utf8), Array(entry.id.utf8))
-        let whole = transaction
-        _ = try await connection.perform { connection throws(StoreError) in
-            try connection.results(of: whole)
+        var commands = RedisCommands()
+        commands.append("XADD", Array(dead.utf8), words)
+        if case .error(let text) = try await send(commands) {
+            throw RedisProblem.error(text, store: connection.store, key: Array(dead.utf8))
         }
+        _ = try await checked(["XACK", consumer.stream, consumer.group, entry.id])
         consumer.count { $0.dead += 1 }
     }
 
     // MARK: Asking
 
     private func send(_ words: [String]) async throws(StoreError) -> RedisReply {
+        var commands = RedisCommands()
+        commands.append(words)
+        return try await send(commands)
+    }
+
+    private func send(_ commands: RedisCommands) async throws(StoreError) -> RedisReply {
         try await connection.perform { connection throws(StoreError) in
-            var commands = RedisCommands()
-            commands.append(words)
-            return try connection.send(commands).first ?? .null
+            try connection.send(commands).first ?? .null
         }
     }
 

@@ -21,7 +21,7 @@ public final class StreamConsumer: Sendable {
 
         /// Where a group begins that is not there yet.
         public var start = Start.oldest
-        /// Entries that are taken at once.
+        /// New entries that are taken at once. Those that come again are taken one by one.
         public var batch = 10
         /// How long the server waits for an entry; also how long a stop may take.
         public var block = Duration.seconds(1)

@@ -116,7 +116,12 @@ extension TradingState {
             throw .conditionFailed(row: key.description, sequence: known?.sequence)
         }
         if known == nil, declared.isFull { throw .tooManyRows(limit: declared.countMax) }
+        let bytes = declared.bytes
         put(row, of: schema)
+        // What does not grow may always be written. What does is taken back with the whole decision.
+        guard declared.bytes <= max(bytes, declared.bytesMax) else {
+            throw .tooManyRowBytes(limit: declared.bytesMax)
+        }
         return DataReceipt.Change(key: key, before: known?.row, after: row)
     }
 

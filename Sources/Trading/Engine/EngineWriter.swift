@@ -75,8 +75,7 @@ final class EngineWriter: @unchecked Sendable {
         let now = Timestamp.now()
         for decision in decisions { decision.decide(&state, at: now) }
         let flush = Flush(
-            batch: state.takeUncommitted(), decisions: decisions, head: state.lastSequence,
-            mayUseReserve: mayUseReserve)
+            batch: state.takeUncommitted(), decisions: decisions, mayUseReserve: mayUseReserve)
         underWay += decisions.count
         if underWay == 1, inbox.isEmpty {
             flusher.flushHere(flush)
@@ -126,8 +125,10 @@ final class EngineWriter: @unchecked Sendable {
         state.settle(flush.batch)
         underWay -= flush.decisions.count
         let batch = flush.batch
-        if !batch.drafts.isEmpty {
-            published.publish(batch, head: flush.head)
+        // Not the state's own sequence: an epoch that was begun without an entry is not durable, and no
+        // store will ever reach it.
+        if let head = batch.drafts.last?.sequence {
+            published.publish(batch, head: head)
             checkpoint.add(batch)
             feed.add(batch.run)
         }

@@ -6,7 +6,6 @@ internal import Metrics
 struct Flush {
     let batch: CommittedBatch
     let decisions: [any WaitingDecision]
-    let head: SequenceNumber
     /// Operators' acts alone: room that the journal keeps for them may be used.
     let mayUseReserve: Bool
 

@@ -35,6 +35,9 @@ public enum Recovery {
     }
 
     private static let pageSize = 2_000
+    /// A page of batches of declared rows may be far larger than one of orders.
+    private static let pageBytesMax = 16 << 20
+    private static let unwrittenBytesMax = 256 << 20
 
     /// Reads, and hands what the checkpoint lacks to it. Time grows with the live orders and with
     /// the entries after the checkpoint, not with the past.
@@ -166,8 +169,9 @@ public enum Recovery {
         _ journal: JournalReader, after start: SequenceNumber, into state: inout TradingState,
         _ checkpoint: Checkpoint, _ unwrittenPagesMax: Int
     ) async throws -> Int {
-        let pages = JournalPages(journal, size: pageSize)
+        let pages = JournalPages(journal, size: pageSize, bytesMax: pageBytesMax)
         var count = 0
+        var unwritten = (entries: 0, bytes: 0)
         var writing: Task<Void, any Error>?
         var page = try await pages.page(after: start).get()
         while let last = page.last {
@@ -179,7 +183,12 @@ public enum Recovery {
             }
             checkpoint.add(batch)
             count += page.count
-            if count.isMultiple(of: unwrittenPagesMax * pageSize) {
+            unwritten.entries += page.count
+            unwritten.bytes += batch.drafts.reduce(0) { $0 + $1.bytes }
+            if unwritten.entries >= unwrittenPagesMax * pageSize
+                || unwritten.bytes >= unwrittenBytesMax
+            {
+                unwritten = (0, 0)
                 try await writing?.value
                 let (through, ended) = checkpoint.takeEnded()
                 state.evictEnded(through: through, orderIDs: ended)
@@ -214,11 +223,13 @@ extension Schema {
 private final class JournalPages: @unchecked Sendable {
     private let reader: JournalReader
     private let size: Int
+    private let bytesMax: Int
     private let queue = DispatchQueue(label: "journal-pages")
 
-    init(_ reader: JournalReader, size: Int) {
+    init(_ reader: JournalReader, size: Int, bytesMax: Int) {
         self.reader = reader
         self.size = size
+        self.bytesMax = bytesMax
     }
 
     func page(after sequence: SequenceNumber) async -> Result<[Entry], JournalError> {
@@ -227,7 +238,8 @@ private final class JournalPages: @unchecked Sendable {
                 do throws(JournalError) {
                     continuation.resume(
                         returning: .success(
-                            try self.reader.entries(after: sequence, limit: self.size)))
+                            try self.reader.entries(
+                                after: sequence, limit: self.size, bytesMax: self.bytesMax)))
                 } catch {
                     continuation.resume(returning: .failure(error))
                 }

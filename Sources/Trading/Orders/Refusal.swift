@@ -26,8 +26,9 @@ public enum Refusal: Error, Sendable, Equatable {
     /// What a write asks of the row is not so: the row's present sequence number, nil where there is no
     /// row. Reading it again and deciding anew helps.
     case conditionFailed(row: String, sequence: SequenceNumber?)
-    /// Rows of declared datasets are held in memory, and there are as many as may be.
+    /// Rows of declared datasets are held in memory, and there are as many as may be, or of as many bytes.
     case tooManyRows(limit: Int)
+    case tooManyRowBytes(limit: Int)
 }
 
 extension Refusal: CustomStringConvertible {
@@ -59,6 +60,8 @@ extension Refusal: CustomStringConvertible {
             "the row '\(row)' stands at \(sequence.rawValue), which is not what was asked for; read it again"
         case .tooManyRows(let limit):
             "the declared datasets have \(limit) rows, and more are not held; delete some"
+        case .tooManyRowBytes(let limit):
+            "the rows of the declared datasets would have over \(limit >> 20) MiB, and more are not held; delete some"
         }
     }
 }

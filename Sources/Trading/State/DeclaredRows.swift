@@ -5,17 +5,26 @@ public import Ledger
 public struct DeclaredRows: Sendable {
     /// The declared datasets.
     public let catalogue: SchemaCatalogue
-    /// Most rows of all of them together, because they are held in memory.
+    /// Most rows of all of them together, and most bytes of their encodings, because they are held in
+    /// memory.
     public let countMax: Int
+    public let bytesMax: Int
     private(set) var rows: [RowKey: DeclaredRow] = [:]
-    /// The entries of the newest deletions: a row that is gone has no sequence number of its own.
+    private(set) var bytes = 0
+    /// The entries of the newest deletions: a row that is gone has no sequence number of its own. The
+    /// newer generation becomes the older one when it is full, so that as many are always known.
     private var deletions: [RowKey: SequenceNumber] = [:]
+    private var olderDeletions: [RowKey: SequenceNumber] = [:]
+    private let deletionsMax: Int
 
-    private static let deletionsMax = 100_000
-
-    public init(_ schemas: [Schema] = [], countMax: Int = 1_000_000) {
+    public init(
+        _ schemas: [Schema] = [], countMax: Int = 1_000_000, bytesMax: Int = 1 << 30,
+        deletionsMax: Int = 100_000
+    ) {
         catalogue = SchemaCatalogue(schemas)
         self.countMax = countMax
+        self.bytesMax = bytesMax
+        self.deletionsMax = deletionsMax
     }
 
     var isFull: Bool { rows.count >= countMax }
@@ -23,17 +32,31 @@ public struct DeclaredRows: Sendable {
     subscript(key: RowKey) -> DeclaredRow? { rows[key] }
 
     mutating func set(_ row: DeclaredRow?, for key: RowKey) {
+        bytes += (row?.bytes ?? 0) - (rows[key]?.bytes ?? 0)
         rows[key] = row
     }
 
+    /// The entry that deleted a row, as far as it is known.
+    func deletion(of key: RowKey) -> SequenceNumber? { deletions[key] ?? olderDeletions[key] }
+
     mutating func noteDeletion(of key: RowKey, at sequence: SequenceNumber) {
-        if deletions.count >= Self.deletionsMax { deletions = [:] }
+        if deletions.count >= deletionsMax {
+            olderDeletions = deletions
+            deletions = [:]
+        }
         deletions[key] = sequence
+    }
+
+    /// Takes back a change: `deletion` is what was known before it.
+    mutating func revert(_ key: RowKey, to row: DeclaredRow?, deletion: SequenceNumber?) {
+        set(row, for: key)
+        olderDeletions[key] = nil
+        deletions[key] = deletion
     }
 
     /// Whether a row is as an entry left it: put by it, or deleted by it and not put since.
     func isAsLeft(by sequence: SequenceNumber, _ key: RowKey) -> Bool {
-        (rows[key]?.sequence ?? deletions[key]) == sequence
+        (rows[key]?.sequence ?? deletion(of: key)) == sequence
     }
 
     /// Rows that were written before fields were added to their dataset, in an order that is always the
@@ -54,15 +77,18 @@ final class DeclaredRow: Sendable {
     /// A set of one row: what the digest of the scope contains of it.
     let digest: Digest
     let sequence: SequenceNumber
+    /// Of its encoding.
+    let bytes: Int
     /// Fields were added to the dataset since it was written.
     let isNarrow: Bool
 
     /// - Parameter encodedCount: how many of the values its entry has; nil: all.
     init(
-        _ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber,
+        _ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber, bytes: Int,
         encodedCount: Int? = nil
     ) {
         self.row = row
+        self.bytes = bytes
         scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
         digest = Digest(sum: hash, count: 1)
         self.sequence = sequence

@@ -82,7 +82,7 @@ private enum Undo: Sendable {
     case account(String, Tracked<AccountState>?)
     case risk(String, Tracked<RiskDay>?)
     case revocation(String)
-    case declared(RowKey, DeclaredRow?)
+    case declared(RowKey, DeclaredRow?, deletion: SequenceNumber?)
     case digest(DigestScope, Digest?)
     case sequence(SequenceNumber)
 }
@@ -184,7 +184,8 @@ extension TradingState {
     mutating func put(_ row: Row, of schema: Schema) {
         let change = RowChange.put(row, keyCount: schema.keyCount)
         let new = DeclaredRow(
-            row, in: schema, hash: digestKey.hash(change.encoded), sequence: nextSequence)
+            row, in: schema, hash: digestKey.hash(change.encoded), sequence: nextSequence,
+            bytes: change.encoded.count)
         replace(row.key(in: schema), with: new, change)
     }
 
@@ -194,7 +195,7 @@ extension TradingState {
 
     private mutating func replace(_ key: RowKey, with new: DeclaredRow?, _ change: RowChange) {
         let old = declared[key]
-        undo.append(.declared(key, old))
+        undo.append(.declared(key, old, deletion: declared.deletion(of: key)))
         declared.set(new, for: key)
         if new == nil { declared.noteDeletion(of: key, at: nextSequence) }
         if let old { updateDigest(of: old.scope) { $0.remove(old.digest.sum) } }
@@ -335,7 +336,8 @@ extension TradingState {
         case .account(let account, let old): accounts[account] = old
         case .risk(let master, let old): risk[master] = old
         case .revocation(let token): revocations.remove(token)
-        case .declared(let key, let old): declared.set(old, for: key)
+        case .declared(let key, let old, let deletion):
+            declared.revert(key, to: old, deletion: deletion)
         case .digest(let scope, let old): digests[scope] = old
         case .sequence(let old): sequence = old
         }
@@ -442,7 +444,7 @@ extension TradingState {
         let fitted = try schema.fitted(row)
         let known = DeclaredRow(
             fitted, in: schema, hash: digestKey.hash(encoded), sequence: change.sequence,
-            encodedCount: row.values.count)
+            bytes: encoded.count, encodedCount: row.values.count)
         declared.set(known, for: change.key)
         return StoreBatch.Change(key: change.key, row: fitted, sequence: change.sequence)
     }
@@ -453,7 +455,7 @@ extension TradingState {
         let hash = declaredHash(of: stamped.row, in: schema, encodedCount: encodedCount)
         let known = DeclaredRow(
             stamped.row, in: schema, hash: hash, sequence: stamped.sequence,
-            encodedCount: encodedCount)
+            bytes: stamped.row.encoded(keyCount: schema.keyCount).count, encodedCount: encodedCount)
         declared.set(known, for: stamped.row.key(in: schema))
     }
 
