@@ -35,15 +35,6 @@ public struct DeclaredRows: Sendable {
     func isAsLeft(by sequence: SequenceNumber, _ key: RowKey) -> Bool {
         (rows[key]?.sequence ?? deletions[key]) == sequence
     }
-
-    /// Rows that were written before fields were added to their dataset, in an order that is always the
-    /// same.
-    var narrow: [DeclaredRow] {
-        rows.values.filter(\.isNarrow)
-            .map { (known: $0, words: [$0.row.dataset] + $0.row.values.map(\.description)) }
-            .sorted { $0.words.lexicographicallyPrecedes($1.words) }
-            .map(\.known)
-    }
 }
 
 /// A row of a declared dataset, and what the digest needs to take it out again. Immutable and shared:
@@ -54,19 +45,12 @@ final class DeclaredRow: Sendable {
     /// A set of one row: what the digest of the scope contains of it.
     let digest: Digest
     let sequence: SequenceNumber
-    /// Fields were added to the dataset since it was written.
-    let isNarrow: Bool
 
-    /// - Parameter encodedCount: how many of the values its entry has; nil: all.
-    init(
-        _ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber,
-        encodedCount: Int? = nil
-    ) {
+    init(_ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber) {
         self.row = row
         scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
         digest = Digest(sum: hash, count: 1)
         self.sequence = sequence
-        isNarrow = (encodedCount ?? row.values.count) < schema.fields.count
     }
 
     var stamped: StampedRow { StampedRow(row: row, sequence: sequence) }
