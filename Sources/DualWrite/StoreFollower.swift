@@ -24,21 +24,15 @@ public final class StoreFollower: Sendable {
 
     private struct Content {
         var state = FollowerState()
-        var waiters: [Waiter] = []
+        var waiters = ReachWaiters()
         var wish: Wish?
-        /// Where the store stood when it was found ahead.
-        var aheadAt: SequenceNumber?
+        /// Where the store stood when it was found ahead, if it does not say at which entry it is.
+        var aheadAt: JournalPlace?
         /// Fills that have begun: who reads meanwhile must not believe what it finds.
         var fills = 0
         var isEnded = false
         /// What the follower waits in; cancelled when there is a wish.
         var pause: Task<Void, Never>?
-    }
-
-    private struct Waiter {
-        let id: Int
-        let sequence: SequenceNumber
-        let continuation: CheckedContinuation<Bool, Never>
     }
 
     /// Somebody wants datasets filled anew.
@@ -54,7 +48,7 @@ public final class StoreFollower: Sendable {
     public let name: String
     public let datasets: Set<String>
     public let store: any ReplicaStore
-    private let journal: String
+    let journal: String
     private let feed: JournalFeed
     private let source: any CoreRows
     private let timing: Timing
@@ -100,32 +94,40 @@ public final class StoreFollower: Sendable {
     /// limit, or is not following: then it is not known when it will.
     public func reach(_ sequence: SequenceNumber, within limit: Duration) async -> Bool {
         let id = Int.random(in: 0 ... .max)
-        let timer = Task {
-            try? await Task.sleep(for: limit)
-            giveUp(id)
-        }
-        defer { timer.cancel() }
-        return await withCheckedContinuation { continuation in
-            let known: Bool? = content.withLock { content in
-                switch (content.state.condition, content.state.applied) {
-                case (.following, let applied?) where applied >= sequence: return true
-                case (.following, _), (.starting, _): break
-                default: return false
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let known: Bool? = content.withLock { content in
+                    switch (content.state.condition, content.state.applied) {
+                    case (.following, let applied?) where applied >= sequence: return true
+                    case (.following, _), (.starting, _): break
+                    default: return false
+                    }
+                    if content.isEnded || Task.isCancelled { return false }
+                    // Begun under the lock: it cannot give up what is not waiting yet.
+                    let timer = Task {
+                        try? await Task.sleep(for: limit)
+                        giveUp(id)
+                    }
+                    content.waiters.add(
+                        .init(id: id, sequence: sequence, continuation: continuation, timer: timer))
+                    return nil
                 }
-                content.waiters.append(
-                    Waiter(id: id, sequence: sequence, continuation: continuation))
-                return nil
+                if let known { continuation.resume(returning: known) }
             }
-            if let known { continuation.resume(returning: known) }
+        } onCancel: {
+            giveUp(id)
         }
     }
 
-    private func giveUp(_ id: Int) {
-        let waiter = content.withLock { content in
-            content.waiters.firstIndex { $0.id == id }.map { content.waiters.remove(at: $0) }
-        }
-        waiter?.continuation.resume(returning: false)
+    private func giveUp(_ id: Int) { content.withLock { $0.waiters.take(id) }?.end(false) }
+
+    /// Who waits for a store that is not following hears of it.
+    private func giveUpAll() {
+        for waiter in content.withLock({ $0.waiters.takeAll() }) { waiter.end(false) }
     }
+
+    /// Of those that wait in `reach`.
+    var waiterCount: Int { content.withLock { $0.waiters.waiting.count } }
 
     /// Empties datasets in the store and fills them from the core's rows, whatever is there: also where
     /// the store is ahead of the journal or the copy of another one. All that the store should have,
@@ -170,6 +172,7 @@ public final class StoreFollower: Sendable {
         }
         content.withLock { $0.isEnded = true }
         takeWish()?.end(stopping)
+        giveUpAll()
     }
 
     private var stopping: StoreError {
@@ -190,10 +193,10 @@ public final class StoreFollower: Sendable {
                 }
                 continue
             }
-            if let next = try await step(current.applied) {
-                position?.applied = next
+            if let next = try await step(current) {
+                position?.place = next
             } else {
-                position = try await fill(datasets, at: .empty)
+                position = try await fill(datasets, at: .empty, from: current)
             }
             madeProgress()
         }
@@ -207,9 +210,9 @@ public final class StoreFollower: Sendable {
         }
         if position.journal == nil { return true }
         // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
-        let wasAhead = content.withLock { $0.aheadAt == position.applied }
-        if !wasAhead, try await feed.hasJournaled(position.applied) { return true }
-        content.withLock { $0.aheadAt = position.applied }
+        let wasAhead = content.withLock { $0.aheadAt == position.place }
+        if !wasAhead, try await feed.hasJournaled(position.place) { return true }
+        content.withLock { $0.aheadAt = position.place.checksum == nil ? position.place : nil }
         stop(.ahead(of: feed.head), position)
         return false
     }
@@ -219,18 +222,20 @@ public final class StoreFollower: Sendable {
     private func settle(_ position: StorePosition) async throws(StoreError) -> StorePosition {
         var position = position
         if position.journal != nil, !position.datasets.isSubset(of: datasets) {
+            let found = position
             position.datasets.formIntersection(datasets)
-            try await store.finish(position, digests: [])
+            try await store.finish(position, from: found, digests: [])
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
         content.withLock { $0.state.wholeDatasets = whole }
         if missing.isEmpty { return position }
-        return try await fill(missing, at: position)
+        return try await fill(missing, at: position, from: position)
     }
 
     /// Brings the store what comes after a sequence number, or waits for it. Nil when the journal does
     /// not reach back so far.
-    private func step(_ applied: SequenceNumber) async throws(StoreError) -> SequenceNumber? {
+    private func step(_ position: StorePosition) async throws(StoreError) -> JournalPlace? {
+        let applied = position.applied
         let run: JournalRun
         do {
             run = try await feed.run(after: applied, rowsMax: timing.batchRows)
@@ -242,19 +247,18 @@ public final class StoreFollower: Sendable {
         guard let first = run.drafts.first, let last = run.last else {
             caughtUp(applied)
             await rest(for: timing.lookEvery, orUntilBeyond: applied)
-            if feed.head > applied || hasWish { return applied }
+            if feed.head > applied || hasWish { return position.place }
             // In a quiet hour too, one wants to know that the store is there and as it was left.
-            let found = try await store.appliedSequence()
-            if found != applied { throw .moved(store: name, applied: found) }
-            return applied
+            try await store.position().expect(position, of: name)
+            return position.place
         }
         content.withLock { $0.state.behindSince = first.time }
-        let batch = StoreBatch(net: [run], after: applied) {
+        let batch = StoreBatch(net: [run], after: position.place) {
             datasets.contains($0)
         }
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
-        return last
+        return batch.through
     }
 
     // MARK: Filling
@@ -273,15 +277,18 @@ public final class StoreFollower: Sendable {
         do throws(StoreError) {
             var wanted = wish.datasets
             var position = StorePosition.empty
+            // Nil where it cannot be read.
+            var found: StorePosition?
             do throws(StoreError) {
                 // It may have been emptied or restored since it was looked at.
                 position = try await store.position()
+                found = position
             } catch {
                 guard case .damaged = error else { throw error }
             }
             let isOurs = try await isOurs(position)
             if position.journal == nil || !isOurs { wanted = datasets }
-            let filled = try await fill(wanted, at: isOurs ? position : .empty)
+            let filled = try await fill(wanted, at: isOurs ? position : .empty, from: found)
             wish.end(nil)
             return filled
         } catch {
@@ -292,13 +299,17 @@ public final class StoreFollower: Sendable {
 
     /// Copies datasets from the core's rows. The copy may be newer than the sequence number it is said
     /// to be of: what follows in the journal brings every row to where it belongs.
+    /// - Parameters:
+    ///   - position: what may be built upon; `empty` where nothing may.
+    ///   - found: what the store said it has; nil when that could not be read.
     private func fill(
-        _ wanted: Set<String>, at position: StorePosition
+        _ wanted: Set<String>, at position: StorePosition, from found: StorePosition?
     ) async throws(StoreError) -> StorePosition {
         let others = position.datasets.intersection(datasets).subtracting(wanted)
-        let filled = StorePosition(
-            journal: journal, applied: others.isEmpty ? feed.head : position.applied,
-            datasets: others.union(wanted))
+        let place =
+            others.isEmpty
+            ? try await feed.place(at: feed.head, of: journal) : position.place
+        let filled = StorePosition(place, datasets: others.union(wanted))
         logger.notice(
             "filling datasets from the core's rows",
             metadata: ["datasets": "\(wanted.sorted().joined(separator: " "))"])
@@ -312,18 +323,18 @@ public final class StoreFollower: Sendable {
             content.state.condition = .filling(progress)
         }
         // Says whose it is and what of it holds, so that an emptied store shows before it is called whole.
-        let begun = StorePosition(
-            journal: journal, applied: others.isEmpty ? .none : position.applied, datasets: others)
-        try await store.begin(wanted)
-        try await store.finish(begun, digests: [])
+        // No other fill has this mark, also none of a copy of this journal.
+        let nothing = JournalPlace(
+            journal: journal, applied: .none,
+            checksum: String(UInt64.random(in: 0 ... .max), radix: 16))
+        let begun = StorePosition(others.isEmpty ? nothing : place, datasets: others)
+        try await store.begin(wanted, from: found, as: begun)
         for dataset in wanted.sorted() {
             progress.dataset = dataset
-            try await copy(dataset, &progress)
+            try await copy(dataset, at: begun, &progress)
         }
         let digests = try await source.store.digests().filter { wanted.contains($0.scope.dataset) }
-        let found = try await store.position()
-        guard found == begun else { throw .moved(store: name, applied: found.applied) }
-        try await store.finish(filled, digests: digests)
+        try await store.finish(filled, from: begun, digests: digests)
         content.withLock { $0.aheadAt = nil }
         logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
         content.withLock { $0.state.wholeDatasets = filled.datasets }
@@ -332,34 +343,40 @@ public final class StoreFollower: Sendable {
     }
 
     private func copy(
-        _ dataset: String, _ progress: inout FollowerState.Progress
+        _ dataset: String, at begun: StorePosition, _ progress: inout FollowerState.Progress
     ) async throws(StoreError) {
         var query = RowQuery(dataset: dataset)
         query.limit = timing.fillRows
+        var count = 0
         while true {
             let current = progress
             content.withLock { $0.state.condition = .filling(current) }
             let rows = try await source.store.rows(query)
-            guard let last = rows.last else { return }
-            try await store.fill(rows)
+            guard let last = rows.last else { break }
+            try await store.fill(rows, at: begun)
             progress.rows += rows.count
+            count += rows.count
             query.afterKey = source.key(of: last.row)
+        }
+        // A server that crashed on the way and came back may lack its last second, which no position tells
+        // before the dataset is whole.
+        guard try await store.count(RowQuery(dataset: dataset)) >= count else {
+            throw .moved(store: name, applied: begun.applied)
         }
     }
 
     // MARK: What others see
 
     private func report(_ error: StoreError) {
-        let (isNews, waiters) = content.withLock { content in
+        let isNews = content.withLock { content in
             defer {
                 content.state.condition = .failing(error)
                 content.state.failingSince = content.state.failingSince ?? .now()
-                content.waiters = []
             }
-            return (content.state.condition != .failing(error), content.waiters)
+            return content.state.condition != .failing(error)
         }
+        giveUpAll()
         if isNews { logger.error("the store is not written", metadata: ["problem": "\(error)"]) }
-        for waiter in waiters { waiter.continuation.resume(returning: false) }
     }
 
     /// From when on a store that fails is behind.
@@ -380,6 +397,7 @@ public final class StoreFollower: Sendable {
             }
             return content.state.condition != condition
         }
+        giveUpAll()
         guard isNews else { return }
         logger.critical(
             "the store is not written until a person resolves it",
@@ -398,14 +416,12 @@ public final class StoreFollower: Sendable {
             content.state.failingSince = nil
             content.state.applied = sequence
             content.state.rowsWritten += rows
-            let reached = content.waiters.filter { $0.sequence <= sequence }
-            content.waiters.removeAll { $0.sequence <= sequence }
-            return (isNews, reached)
+            return (isNews, content.waiters.take(upTo: sequence))
         }
         if isNews {
             logger.notice("the store follows", metadata: ["applied": "\(sequence)"])
         }
-        for waiter in reached { waiter.continuation.resume(returning: true) }
+        for waiter in reached { waiter.end(true) }
     }
 
     /// Until the time is over, there are newer entries, somebody has a wish, or the task is cancelled.

@@ -55,12 +55,14 @@ public actor FileStore: ReplicaStore {
     // MARK: - Writing
 
     public func appliedSequence() async throws(StoreError) -> SequenceNumber {
-        try storeFile().position.applied
+        try storeFile().place.applied
     }
 
     public func position() async throws(StoreError) -> StorePosition {
-        try storeFile().position
+        try storeFile().position(in: identities)
     }
+
+    private var identities: [String: String] { layouts.mapValues(\.identity) }
 
     public func digests() async throws(StoreError) -> [DigestStamp] {
         try storeFile().digests.map { DigestStamp(scope: $0.key, digest: $0.value) }
@@ -68,7 +70,7 @@ public actor FileStore: ReplicaStore {
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
         var state = try storeFile()
-        guard try batch.isDue(at: state.position.applied, of: folder.root) else { return }
+        guard try batch.isDue(at: state.place, of: folder.root) else { return }
         var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
         var datasets: [String: String] = [:]
         for change in batch.changes {
@@ -88,38 +90,57 @@ public actor FileStore: ReplicaStore {
             datasets[file] = change.key.dataset
         }
         try write(changes, datasets)
-        state.position.applied = batch.through
+        state.place.applied = batch.through.applied
+        state.place.checksum = batch.through.checksum
         for stamp in batch.digests { state.digests[stamp.scope] = stamp.digest }
         try save(state)
     }
 
-    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+    public func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         for dataset in datasets { _ = try layout(dataset) }
-        // What cannot be read is begun anew: nothing is whole then.
         var state: StoreFile
         do throws(StoreError) {
             state = try storeFile()
+            try state.position(in: identities).expect(found, of: folder.root)
         } catch {
-            guard case .damaged = error else { throw error }
+            // What cannot be read is begun anew: nothing is whole then.
+            guard case .damaged = error, found == nil else { throw error }
             state = StoreFile()
         }
-        state.position.datasets.subtract(datasets)
+        state.take(begun, in: identities)
         state.digests = state.digests.filter { !datasets.contains($0.key.dataset) }
-        try save(state)
-        var removed: [String] = []
+        var earlier: [FileLayout] = []
         for dataset in datasets {
             let layout = try layout(dataset)
-            for file in try folder.files() where layout.values(ofFile: file) != nil {
-                forget(file)
-                try folder.remove(file)
-                try folder.remove(Self.stamps(file))
-                removed += [file, Self.stamps(file)]
+            let others = (state.layouts[dataset] ?? []).filter { $0 != layout.identity }
+            state.layouts[dataset] = others + [layout.identity]
+            earlier += others.compactMap { layout.earlier($0) }
+        }
+        try save(state)
+        var removed: [String] = []
+        for file in try files(withVanished: true) {
+            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil })?.key {
+                guard datasets.contains(owner) else { continue }
+            } else {
+                // What an earlier layout had there, if opsd wrote it.
+                guard earlier.contains(where: { $0.values(ofFile: file) != nil }),
+                    try folder.identity(Self.stamps(file)) != nil
+                else { continue }
             }
+            forget(file)
+            try folder.remove(file)
+            try folder.remove(Self.stamps(file))
+            removed += [file, Self.stamps(file)]
         }
         try folder.flushFolders(of: removed)
     }
 
-    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    public func fill(
+        _ rows: [StampedRow], at begun: StorePosition?
+    ) async throws(StoreError) {
+        try storeFile().position(in: identities).expect(begun, of: folder.root)
         var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
         var datasets: [String: String] = [:]
         for stamped in rows {
@@ -134,10 +155,11 @@ public actor FileStore: ReplicaStore {
     }
 
     public func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
         var state = try storeFile()
-        state.position = position
+        try state.position(in: identities).expect(begun, of: folder.root)
+        state.take(position, in: identities)
         for stamp in digests { state.digests[stamp.scope] = stamp.digest }
         try save(state)
     }
@@ -151,7 +173,10 @@ public actor FileStore: ReplicaStore {
         for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
             let layout = try layout(datasets[file] ?? "")
             var rows = try load(file, layout)
-            for (name, entry) in changed { rows.entries[name] = entry }
+            for (name, entry) in changed {
+                rows.entries[name] = entry
+                rows.vanished[name] = nil
+            }
             written.append((file, layout, rows))
         }
         for (file, layout, rows) in written {
@@ -164,7 +189,7 @@ public actor FileStore: ReplicaStore {
         }
         try folder.flushFolders(of: written.map(\.file))
         for (file, layout, rows) in written {
-            if rows.entries.isEmpty {
+            if rows.entries.isEmpty, rows.vanished.isEmpty {
                 try folder.remove(Self.stamps(file))
             } else {
                 try folder.replace(Self.stamps(file), with: layout.stampBytes(of: rows))
@@ -182,9 +207,11 @@ public actor FileStore: ReplicaStore {
             throw .refused(store: folder.root, problem: "\(key) is no key of \(key.dataset)")
         }
         for (file, name) in try places(of: key, layout) {
-            guard let entry = try load(file, layout).entries[name],
-                let path = layout.values(ofFile: file)
-            else { continue }
+            let rows = try load(file, layout)
+            guard let entry = rows.entries[name], let path = layout.values(ofFile: file) else {
+                if rows.vanished[name] != nil, try isWhole(layout) { throw vanished(name, file) }
+                continue
+            }
             return try stamped(layout.row(name, entry, inFile: path), file, name)
         }
         return nil
@@ -211,11 +238,14 @@ public actor FileStore: ReplicaStore {
             layout.pathFields[field].map { (index: $0, values: Set(values)) }
         }
         var found: [StampedRow] = []
-        for file in try folder.files() {
+        let isWhole = try isWhole(layout)
+        for file in try files(withVanished: isWhole) {
             guard let path = layout.values(ofFile: file),
                 wanted.allSatisfy({ $0.values.contains(path[$0.index] ?? .null) })
             else { continue }
-            for (name, entry) in try load(file, layout).entries {
+            let rows = try load(file, layout)
+            if isWhole, let name = rows.vanished.keys.min() { throw vanished(name, file) }
+            for (name, entry) in rows.entries {
                 found.append(try stamped(layout.row(name, entry, inFile: path), file, name))
             }
         }
@@ -234,10 +264,10 @@ public actor FileStore: ReplicaStore {
             return [(try layout.file(of: values), name)]
         }
         var places: [(file: String, name: String)] = []
-        for file in try folder.files() {
+        for file in try files(withVanished: true) {
             guard let path = layout.values(ofFile: file),
                 path.allSatisfy({ $0.key >= key.values.count || key.values[$0.key] == $0.value }),
-                try load(file, layout).entries[name] != nil
+                try load(file, layout).knows(name)
             else { continue }
             places.append((file, name))
         }
@@ -255,9 +285,38 @@ public actor FileStore: ReplicaStore {
         return row
     }
 
+    // MARK: - What is gone
+
+    /// Whether every row that has a stamp must be there. While a dataset is being filled, or was never
+    /// filled, what is missing tells nothing.
+    private func isWhole(_ layout: FileLayout) throws(StoreError) -> Bool {
+        try storeFile().position(in: identities).datasets.contains(layout.schema.dataset)
+    }
+
+    private func vanished(_ name: String, _ file: String) -> StoreError {
+        .damaged(
+            store: folder.root,
+            problem:
+                "\(file): what opsd wrote as '\(name.prefix(80))' is gone; put it back, or run 'opsd "
+                + "rebuild' for this store")
+    }
+
+    /// - Parameter withVanished: also those that are gone and whose stamps are there.
+    private func files(withVanished: Bool) throws(StoreError) -> [String] {
+        let present = try folder.files()
+        guard withVanished else { return present }
+        let known = Set(present)
+        return try present
+            + folder.files(below: Self.stampFolder).lazy
+            .map { String($0.dropFirst(Self.stampFolder.count + 1).dropLast(".json".count)) }
+            .filter { !known.contains($0) }
+    }
+
     // MARK: - Files
 
-    private static func stamps(_ file: String) -> String { ".opsd/stamps/" + file + ".json" }
+    private static let stampFolder = ".opsd/stamps"
+
+    private static func stamps(_ file: String) -> String { stampFolder + "/" + file + ".json" }
 
     private func load(_ file: String, _ layout: FileLayout) throws(StoreError) -> RowFile {
         let identity = try folder.identity(file)
@@ -265,19 +324,16 @@ public actor FileStore: ReplicaStore {
         if let known = known[file], known.rows == identity, known.stamps == stampIdentity {
             return known.file
         }
-        guard let bytes = try folder.read(file) else { return RowFile() }
+        let (bytes, stamps) = (try folder.read(file), try folder.read(Self.stamps(file)))
+        if bytes == nil, stamps == nil { return RowFile() }
         let rows: RowFile
-        do {
-            rows = try layout.read(bytes, stamps: try folder.read(Self.stamps(file)))
-        } catch let error as RowFileError {
+        do throws(RowFileError) {
+            rows = try layout.read(bytes, stamps: stamps)
+        } catch {
             throw .damaged(
                 store: folder.root,
                 problem:
                     "\(file): \(error.problem); correct it, or run 'opsd rebuild' for this store")
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            throw .unavailable(store: folder.root, problem: "\(file): \(error)")
         }
         remember(file, rows, identity, stampIdentity)
         return rows
@@ -319,10 +375,14 @@ public actor FileStore: ReplicaStore {
     }
 
     private func save(_ new: StoreFile) throws(StoreError) {
+        var new = new
+        // One from before layouts were kept has the present ones.
+        for dataset in new.datasets where new.layouts[dataset] == nil {
+            new.layouts[dataset] = layouts[dataset].map { [$0.identity] }
+        }
         state = nil
         try folder.replace(StoreFile.name, with: new.bytes)
         try folder.flushFolders(of: [StoreFile.name])
-        var new = new
         new.identity = try folder.identity(StoreFile.name)
         state = new
     }
