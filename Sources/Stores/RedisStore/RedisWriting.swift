@@ -71,11 +71,15 @@ extension RedisConnection {
     private func watch(
         _ wanted: StorePosition?, layouts: [String: String]
     ) throws(StoreError) {
-        let reply = try send(RedisCommands("WATCH", "opsd:store")).first ?? .null
-        if case .error(let text) = reply {
+        var commands = RedisCommands("WATCH", "opsd:store")
+        commands.append(["HGETALL", "opsd:store"])
+        let replies = try send(commands)
+        for case .error(let text) in replies {
             throw RedisProblem.error(text, store: store, key: StoreRecord.key)
         }
-        if wanted != nil { try position(layouts).expect(wanted, of: store) }
+        let position = try StoreRecord.position(
+            replies.last?.pairs ?? [], layouts: layouts, store: store)
+        try position.expect(wanted, of: store)
     }
 
     func fill(
