@@ -41,7 +41,7 @@ public final class StoreFollower: Sendable {
         let continuation: CheckedContinuation<Bool, Never>
     }
 
-    /// Somebody wants datasets filled anew.
+    /// Somebody wants datasets filled anew; without any, that it is looked which can be filled.
     private struct Wish {
         var datasets: Set<String>
         var continuations: [CheckedContinuation<StoreError?, Never>]
@@ -135,6 +135,16 @@ public final class StoreFollower: Sendable {
         if let stranger = wanted.subtracting(self.datasets).min() {
             throw .refused(store: name, problem: "no route brings '\(stranger)' here")
         }
+        try await wish(for: wanted)
+    }
+
+    /// Looks again whether datasets can be filled that could not, because rows lay there that nobody had
+    /// journaled. Returns when those are filled whose rows the core has by now.
+    public func lookAgain() async throws(StoreError) {
+        try await wish(for: [])
+    }
+
+    private func wish(for wanted: Set<String>) async throws(StoreError) {
         let error = await withCheckedContinuation { continuation in
             let (pause, isEnded) = content.withLock { content in
                 if !content.isEnded {
@@ -180,7 +190,7 @@ public final class StoreFollower: Sendable {
         // Nil until the store has been asked.
         var position: StorePosition?
         while !Task.isCancelled {
-            if let wish = takeWish() { position = try await settle(try await fulfil(wish)) }
+            if let wish = takeWish() { position = try await fulfil(wish) }
             guard let current = position else {
                 let found = try await store.position()
                 if try await isOurs(found) {
@@ -190,10 +200,10 @@ public final class StoreFollower: Sendable {
                 }
                 continue
             }
-            if let next = try await step(current.applied) {
+            if let next = try await step(current) {
                 position?.applied = next
             } else {
-                position = try await fill(datasets, at: .empty)
+                position = try await fill(current.datasets, at: .empty)
             }
             madeProgress()
         }
@@ -223,14 +233,34 @@ public final class StoreFollower: Sendable {
             try await store.finish(position, digests: [])
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
-        content.withLock { $0.state.wholeDatasets = whole }
-        if missing.isEmpty { return position }
-        return try await fill(missing, at: position)
+        if !missing.isEmpty { try await source.reach(feed.head) }
+        let check = try await FillCheck(missing, in: store, core: source)
+        note(check.unmigrated, besides: whole)
+        let wanted = missing.subtracting(check.unmigrated.keys)
+        // A store that is to be filled with nothing yet says all the same whose copy it is.
+        if wanted.isEmpty, position.journal != nil { return position }
+        return try await fill(wanted, at: position, over: check.known)
+    }
+
+    private func note(_ unmigrated: [String: String], besides whole: Set<String>) {
+        let news = content.withLock { content in
+            defer {
+                content.state.wholeDatasets = whole
+                content.state.unmigrated = unmigrated
+            }
+            return unmigrated.filter { content.state.unmigrated[$0.key] == nil }
+        }
+        for (dataset, why) in news.sorted(by: { $0.key < $1.key }) {
+            logger.critical(
+                "the dataset is not written here until it is migrated, or the store rebuilt",
+                metadata: ["dataset": "\(dataset)", "problem": "\(why)"])
+        }
     }
 
     /// Brings the store what comes after a sequence number, or waits for it. Nil when the journal does
     /// not reach back so far.
-    private func step(_ applied: SequenceNumber) async throws(StoreError) -> SequenceNumber? {
+    private func step(_ position: StorePosition) async throws(StoreError) -> SequenceNumber? {
+        let applied = position.applied
         let run: JournalRun
         do {
             run = try await feed.run(after: applied, rowsMax: timing.batchRows)
@@ -250,7 +280,7 @@ public final class StoreFollower: Sendable {
         }
         content.withLock { $0.state.behindSince = first.time }
         let batch = StoreBatch(net: [run], after: applied) {
-            datasets.contains($0)
+            position.datasets.contains($0)
         }
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
@@ -268,32 +298,43 @@ public final class StoreFollower: Sendable {
         }
     }
 
-    /// Everything is filled where it is not known what the rest is a copy of.
     private func fulfil(_ wish: Wish) async throws(StoreError) -> StorePosition {
         do throws(StoreError) {
-            var wanted = wish.datasets
-            var position = StorePosition.empty
-            do throws(StoreError) {
-                // It may have been emptied or restored since it was looked at.
-                position = try await store.position()
-            } catch {
-                guard case .damaged = error else { throw error }
-            }
-            let isOurs = try await isOurs(position)
-            if position.journal == nil || !isOurs { wanted = datasets }
-            let filled = try await fill(wanted, at: isOurs ? position : .empty)
+            // Where it is not known what the rest is a copy of, that is filled too, after the named ones.
+            let settled = try await settle(
+                wish.datasets.isEmpty ? try await ownPosition() : try await rebuilt(wish.datasets))
             wish.end(nil)
-            return filled
+            return settled
         } catch {
             wish.end(error)
             throw error
         }
     }
 
+    private func ownPosition() async throws(StoreError) -> StorePosition {
+        let position = try await store.position()
+        guard try await isOurs(position) else {
+            throw .refused(store: name, problem: "it \(state.condition.words)")
+        }
+        return position
+    }
+
+    private func rebuilt(_ wanted: Set<String>) async throws(StoreError) -> StorePosition {
+        var position = StorePosition.empty
+        do throws(StoreError) {
+            // It may have been emptied or restored since it was looked at.
+            position = try await store.position()
+        } catch {
+            guard case .damaged = error else { throw error }
+        }
+        return try await fill(wanted, at: try await isOurs(position) ? position : .empty)
+    }
+
     /// Copies datasets from the core's rows. The copy may be newer than the sequence number it is said
     /// to be of: what follows in the journal brings every row to where it belongs.
+    /// - Parameter known: those of them whose rows stay where they lie, and get stamps.
     private func fill(
-        _ wanted: Set<String>, at position: StorePosition
+        _ wanted: Set<String>, at position: StorePosition, over known: Set<String> = []
     ) async throws(StoreError) -> StorePosition {
         let others = position.datasets.intersection(datasets).subtracting(wanted)
         let filled = StorePosition(
@@ -314,7 +355,7 @@ public final class StoreFollower: Sendable {
         // Says whose it is and what of it holds, so that an emptied store shows before it is called whole.
         let begun = StorePosition(
             journal: journal, applied: others.isEmpty ? .none : position.applied, datasets: others)
-        try await store.begin(wanted)
+        try await store.begin(wanted.subtracting(known))
         try await store.finish(begun, digests: [])
         for dataset in wanted.sorted() {
             progress.dataset = dataset
@@ -326,7 +367,10 @@ public final class StoreFollower: Sendable {
         try await store.finish(filled, digests: digests)
         content.withLock { $0.aheadAt = nil }
         logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
-        content.withLock { $0.state.wholeDatasets = filled.datasets }
+        content.withLock { content in
+            content.state.wholeDatasets = filled.datasets
+            for dataset in wanted { content.state.unmigrated[dataset] = nil }
+        }
         advanced(to: filled.applied, progress.rows)
         return filled
     }

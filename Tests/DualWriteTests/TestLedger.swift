@@ -173,6 +173,7 @@ final class UnreliableStore: ReplicaStore {
     private let line = Mutex(Line.good)
     private let calls = Mutex(0)
     private let reads = Mutex(0)
+    private let emptied = Mutex<Set<String>>([])
 
     init(_ real: any ReplicaStore) {
         self.real = real
@@ -181,6 +182,8 @@ final class UnreliableStore: ReplicaStore {
     func set(_ new: Line) { line.withLock { $0 = new } }
     var writeCalls: Int { calls.withLock { $0 } }
     var readCalls: Int { reads.withLock { $0 } }
+    /// The datasets that were emptied.
+    var begun: Set<String> { emptied.withLock { $0 } }
 
     private func pass<Result: Sendable>(
         _ body: () async throws(StoreError) -> Result
@@ -204,6 +207,7 @@ final class UnreliableStore: ReplicaStore {
     }
     func begin(_ datasets: Set<String>) async throws(StoreError) {
         calls.withLock { $0 += 1 }
+        emptied.withLock { $0.formUnion(datasets) }
         try await pass { () throws(StoreError) in try await real.begin(datasets) }
     }
     func fill(_ rows: [StampedRow]) async throws(StoreError) {
