@@ -33,6 +33,8 @@ public struct FollowerState: Sendable, Hashable {
     /// there is none that was tried.
     public var behindSince: Timestamp?
     public var wholeDatasets: Set<String> = []
+    /// Datasets that are not filled, because rows lie there that nobody journaled: why, in words.
+    public var unmigrated: [String: String] = [:]
     /// Entries that the journal has and the store does not; nil when that is not known.
     public var lagEntries: Int64?
     /// Rows written since the start.

@@ -112,7 +112,7 @@ public final class HybridReader: Sendable {
             if place == 0, degraded.withLock({ $0[dataset]?.store }) == name { continue }
             guard let follower = dualWrite[name] else { continue }
             do throws(StoreError) {
-                let result = try await read(from: follower, head, ask)
+                let result = try await read(dataset, from: follower, head, ask)
                 if let refusal { await degrade(dataset, refusal.store, refusal.problem) }
                 return result
             } catch {
@@ -133,13 +133,16 @@ public final class HybridReader: Sendable {
     /// Asks a store that has what was durable, and still had it when it answered: it may be emptied,
     /// restored or filled anew meanwhile.
     private func read<Result: Sendable>(
-        from follower: StoreFollower, _ head: SequenceNumber,
+        _ dataset: String, from follower: StoreFollower, _ head: SequenceNumber,
         _ ask: (any RowStore) async throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         guard await follower.reach(head, within: timing.patience) else {
             throw .unavailable(
                 store: follower.name,
                 problem: "it is behind: it \(follower.state.condition.words)")
+        }
+        if let why = follower.state.unmigrated[dataset] {
+            throw .unavailable(store: follower.name, problem: "it is not filled yet: \(why)")
         }
         let fills = follower.fills
         let result = try await ask(follower.store)
@@ -186,6 +189,18 @@ public final class HybridReader: Sendable {
                 "what is degraded would be forgotten by a restart",
                 metadata: ["problem": "\(error)"])
         }
+    }
+
+    /// A row that a store does not have as the core has it; nil when it has them all, and nothing else.
+    /// Both may be written meanwhile.
+    public func difference(
+        in dataset: String, of store: String
+    ) async throws(StoreError) -> RowKey? {
+        guard let follower = dualWrite[store] else {
+            throw .refused(store: store, problem: "no route brings '\(dataset)' here")
+        }
+        return try await Agreement(follower: follower, core: core, feed: feed)
+            .difference(in: dataset)
     }
 
     // MARK: The way back

@@ -9,22 +9,6 @@ internal import Synchronization
 ///
 /// The lock guards what others look at or ask for; it is held to copy it.
 public final class StoreFollower: Sendable {
-    public struct Timing: Sendable {
-        public var retryFirst = Duration.milliseconds(50)
-        public var retryLast = Duration.seconds(5)
-        /// Changes of rows that are taken at once; a store that stays behind gets up to `batchRowsMax`.
-        public var batchRows = 4_000
-        public var batchRowsMax = 32_000
-        /// From the beginning of one batch to that of the next, for a store that keeps up.
-        public var batchEvery = Duration.milliseconds(5)
-        /// Rows that are copied at once when a dataset is filled.
-        public var fillRows = 2_000
-        /// How often a store that has nothing to do is asked where it stands.
-        public var lookEvery = Duration.seconds(5)
-
-        public init() {}
-    }
-
     private struct Content {
         var state = FollowerState()
         var waiters = ReachWaiters()
@@ -38,7 +22,7 @@ public final class StoreFollower: Sendable {
         var pause: Task<Void, Never>?
     }
 
-    /// Somebody wants datasets filled anew.
+    /// Somebody wants datasets filled anew; without any, that it is looked which can be filled.
     private struct Wish {
         var datasets: Set<String>
         var continuations: [CheckedContinuation<StoreError?, Never>]
@@ -140,6 +124,16 @@ public final class StoreFollower: Sendable {
         if let stranger = wanted.subtracting(self.datasets).min() {
             throw .refused(store: name, problem: "no route brings '\(stranger)' here")
         }
+        try await wish(for: wanted)
+    }
+
+    /// Looks again whether datasets can be filled that could not, because rows lay there that nobody had
+    /// journaled. Returns when those are filled whose rows the core has by now.
+    public func lookAgain() async throws(StoreError) {
+        try await wish(for: [])
+    }
+
+    private func wish(for wanted: Set<String>) async throws(StoreError) {
         let error = await withCheckedContinuation { continuation in
             let (pause, isEnded) = content.withLock { content in
                 if !content.isEnded {
@@ -187,7 +181,7 @@ public final class StoreFollower: Sendable {
         var position: StorePosition?
         var pace = BatchPace(timing)
         while !Task.isCancelled {
-            if let wish = takeWish() { position = try await settle(try await fulfil(wish)) }
+            if let wish = takeWish() { position = try await fulfil(wish) }
             guard let current = position else {
                 let found = try await store.position()
                 if try await isOurs(found) {
@@ -200,7 +194,7 @@ public final class StoreFollower: Sendable {
             if let next = try await step(current, &pace) {
                 position?.place = next
             } else {
-                position = try await fill(datasets, at: .empty, from: current)
+                position = try await fill(current.datasets, at: .empty, from: current)
             }
             madeProgress()
         }
@@ -231,9 +225,28 @@ public final class StoreFollower: Sendable {
             try await store.finish(position, from: found, digests: [])
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
-        content.withLock { $0.state.wholeDatasets = whole }
-        if missing.isEmpty { return position }
-        return try await fill(missing, at: position, from: position)
+        if !missing.isEmpty { try await source.reach(feed.head) }
+        let check = try await FillCheck(missing, in: store, core: source)
+        note(check.unmigrated, besides: whole)
+        let wanted = missing.subtracting(check.unmigrated.keys)
+        // A store that is to be filled with nothing yet says all the same whose copy it is.
+        if wanted.isEmpty, position.journal != nil { return position }
+        return try await fill(wanted, at: position, from: position, over: check.known)
+    }
+
+    private func note(_ unmigrated: [String: String], besides whole: Set<String>) {
+        let news = content.withLock { content in
+            defer {
+                content.state.wholeDatasets = whole
+                content.state.unmigrated = unmigrated
+            }
+            return unmigrated.filter { content.state.unmigrated[$0.key] == nil }
+        }
+        for (dataset, why) in news.sorted(by: { $0.key < $1.key }) {
+            logger.critical(
+                "the dataset is not written here until it is migrated, or the store rebuilt",
+                metadata: ["dataset": "\(dataset)", "problem": "\(why)"])
+        }
     }
 
     /// Brings the store what comes after a sequence number, or waits for it. Nil when the journal does
@@ -261,7 +274,7 @@ public final class StoreFollower: Sendable {
         }
         content.withLock { $0.state.behindSince = first.time }
         let batch = StoreBatch(net: [run], after: position.place) {
-            datasets.contains($0)
+            position.datasets.contains($0)
         }
         pace.begins(run.changes.count)
         try await store.apply(batch)
@@ -280,29 +293,40 @@ public final class StoreFollower: Sendable {
         }
     }
 
-    /// Everything is filled where it is not known what the rest is a copy of.
     private func fulfil(_ wish: Wish) async throws(StoreError) -> StorePosition {
         do throws(StoreError) {
-            var wanted = wish.datasets
-            var position = StorePosition.empty
-            // Nil where it cannot be read.
-            var found: StorePosition?
-            do throws(StoreError) {
-                // It may have been emptied or restored since it was looked at.
-                position = try await store.position()
-                found = position
-            } catch {
-                guard case .damaged = error else { throw error }
-            }
-            let isOurs = try await isOurs(position)
-            if position.journal == nil || !isOurs { wanted = datasets }
-            let filled = try await fill(wanted, at: isOurs ? position : .empty, from: found)
+            // Where it is not known what the rest is a copy of, that is filled too, after the named ones.
+            let settled = try await settle(
+                wish.datasets.isEmpty ? try await ownPosition() : try await rebuilt(wish.datasets))
             wish.end(nil)
-            return filled
+            return settled
         } catch {
             wish.end(error)
             throw error
         }
+    }
+
+    private func ownPosition() async throws(StoreError) -> StorePosition {
+        let position = try await store.position()
+        guard try await isOurs(position) else {
+            throw .refused(store: name, problem: "it \(state.condition.words)")
+        }
+        return position
+    }
+
+    private func rebuilt(_ wanted: Set<String>) async throws(StoreError) -> StorePosition {
+        var position = StorePosition.empty
+        // Nil where it cannot be read.
+        var found: StorePosition?
+        do throws(StoreError) {
+            // It may have been emptied or restored since it was looked at.
+            position = try await store.position()
+            found = position
+        } catch {
+            guard case .damaged = error else { throw error }
+        }
+        return try await fill(
+            wanted, at: try await isOurs(position) ? position : .empty, from: found)
     }
 
     /// Copies datasets from the core's rows. The copy may be newer than the sequence number it is said
@@ -310,8 +334,10 @@ public final class StoreFollower: Sendable {
     /// - Parameters:
     ///   - position: what may be built upon; `empty` where nothing may.
     ///   - found: what the store said it has; nil when that could not be read.
+    ///   - known: those of them whose rows stay where they lie, and get stamps.
     private func fill(
-        _ wanted: Set<String>, at position: StorePosition, from found: StorePosition?
+        _ wanted: Set<String>, at position: StorePosition, from found: StorePosition?,
+        over known: Set<String> = []
     ) async throws(StoreError) -> StorePosition {
         let others = position.datasets.intersection(datasets).subtracting(wanted)
         let place =
@@ -336,7 +362,7 @@ public final class StoreFollower: Sendable {
             journal: journal, applied: .none,
             checksum: String(UInt64.random(in: 0 ... .max), radix: 16))
         let begun = StorePosition(others.isEmpty ? nothing : place, datasets: others)
-        try await store.begin(wanted, from: found, as: begun)
+        try await store.begin(wanted.subtracting(known), from: found, as: begun)
         for dataset in wanted.sorted() {
             progress.dataset = dataset
             try await copy(dataset, at: begun, &progress)
@@ -345,7 +371,10 @@ public final class StoreFollower: Sendable {
         try await store.finish(filled, from: begun, digests: digests)
         content.withLock { $0.aheadAt = nil }
         logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
-        content.withLock { $0.state.wholeDatasets = filled.datasets }
+        content.withLock { content in
+            content.state.wholeDatasets = filled.datasets
+            for dataset in wanted { content.state.unmigrated[dataset] = nil }
+        }
         advanced(to: filled.applied, progress.rows)
         return filled
     }

@@ -16,6 +16,7 @@ import Testing
         var timing = StoreFollower.Timing()
         timing.retryFirst = .microseconds(10)
         timing.retryLast = .microseconds(200)
+        timing.batchEvery = .zero
         timing.lookEvery = .microseconds(200)
         timing.batchRows = 6
         timing.fillRows = 3
@@ -100,7 +101,7 @@ import Testing
         let tasks =
             [Task { await ours.run() }] + (hasOther ? [Task { await theirs.run() }] : [])
         store.fail(oneIn: run.random(2..<8), seed: seed)
-        for _ in 0..<run.random(4..<14) {
+        for _ in 0..<run.random(3..<11) {
             run.meddle(ours)
             if hasOther, run.random(0..<3) == 0 { other.change(entries: 1) }
             if run.random(0..<2) == 0 {

@@ -178,6 +178,7 @@ final class UnreliableStore: ReplicaStore {
     private let line = Mutex(Line.good)
     private let calls = Mutex(0)
     private let reads = Mutex(0)
+    private let emptied = Mutex<Set<String>>([])
 
     init(_ real: any ReplicaStore) {
         self.real = real
@@ -186,6 +187,8 @@ final class UnreliableStore: ReplicaStore {
     func set(_ new: Line) { line.withLock { $0 = new } }
     var writeCalls: Int { calls.withLock { $0 } }
     var readCalls: Int { reads.withLock { $0 } }
+    /// The datasets that were emptied.
+    var begun: Set<String> { emptied.withLock { $0 } }
 
     private func pass<Result: Sendable>(
         _ body: () async throws(StoreError) -> Result
@@ -211,6 +214,7 @@ final class UnreliableStore: ReplicaStore {
         _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
     ) async throws(StoreError) {
         calls.withLock { $0 += 1 }
+        emptied.withLock { $0.formUnion(datasets) }
         try await pass { () throws(StoreError) in
             try await real.begin(datasets, from: found, as: begun)
         }

@@ -11,6 +11,7 @@ import Testing
         var timing = StoreFollower.Timing()
         timing.retryFirst = .microseconds(100)
         timing.retryLast = .milliseconds(1)
+        timing.batchEvery = .zero
         timing.lookEvery = .milliseconds(1)
         return StoreFollower(
             name: "memory", store: store, journal: "ours", feed: ledger.feed, source: ledger,
@@ -50,7 +51,7 @@ import Testing
             store.heal()
         }
         await withTaskGroup(of: Void.self) { group in
-            for worker in 0..<12 {
+            for worker in 0..<6 {
                 group.addTask {
                     var generator = SeededGenerator(seed: UInt64(worker))
                     while !Task.isCancelled {

@@ -132,6 +132,16 @@ public struct FileLayout: Sendable, Hashable {
 
     // MARK: Names
 
+    /// How many key fields the path tells, when those are the first ones: then the files stand in the
+    /// order of the keys, one after the other. Nil otherwise.
+    var orderingCount: Int? {
+        let indexes = pathFields.values.sorted()
+        guard indexes == Array(indexes.indices), indexes.count <= schema.keyCount else {
+            return nil
+        }
+        return indexes.count
+    }
+
     /// The file of a row, relative to the store.
     func file(of values: [Value]) throws(StoreError) -> String {
         let file = path.rendered { name in

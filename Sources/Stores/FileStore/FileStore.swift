@@ -164,25 +164,31 @@ public actor FileStore: ReplicaStore {
         try save(state)
     }
 
-    /// Rows first, then their stamps, each kind flushed before the next begins.
+    /// Rows first, then their stamps, each kind flushed before the next begins. A file that shows the rows
+    /// already stays as it is, byte for byte: another program may have written it.
     private func write(
         _ changes: [String: [(name: String, entry: RowFile.Entry?)]],
         _ datasets: [String: String]
     ) throws(StoreError) {
         var written: [(file: String, layout: FileLayout, rows: RowFile)] = []
+        var same: Set<String> = []
         for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
             let layout = try layout(datasets[file] ?? "")
-            var rows = try load(file, layout)
+            let present = try load(file, layout)
+            var rows = present
             for (name, entry) in changed {
                 rows.entries[name] = entry
                 rows.vanished[name] = nil
             }
+            if !rows.entries.isEmpty, rows.shows(the: present) { same.insert(file) }
             written.append((file, layout, rows))
         }
         for (file, layout, rows) in written {
             forget(file)
             if rows.entries.isEmpty {
                 try folder.remove(file)
+            } else if same.contains(file) {
+                try folder.flush(file)
             } else {
                 try folder.replace(file, with: layout.bytes(of: rows))
             }
@@ -220,7 +226,10 @@ public actor FileStore: ReplicaStore {
     public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
         let layout = try layout(query.dataset)
         return try query.page(
-            of: try candidates(query, layout), in: layout.schema, store: folder.root)
+            of: try candidates(
+                query, layout,
+                limit: query.order == nil && query.offset == 0 ? query.limit : nil),
+            in: layout.schema, store: folder.root)
     }
 
     public func count(_ query: RowQuery) async throws(StoreError) -> Int {
@@ -231,25 +240,51 @@ public actor FileStore: ReplicaStore {
     }
 
     /// The rows of all files that may hold what is asked for.
+    /// - Parameter limit: so many of the first ones in the order of the keys are enough.
     private func candidates(
-        _ query: RowQuery, _ layout: FileLayout
+        _ query: RowQuery, _ layout: FileLayout, limit: Int? = nil
     ) throws(StoreError) -> [StampedRow] {
         let wanted = query.matching.compactMap { field, values in
             layout.pathFields[field].map { (index: $0, values: Set(values)) }
         }
-        var found: [StampedRow] = []
+        var files: [(file: String, path: [Int: Value])] = []
         let isWhole = try isWhole(layout)
-        for file in try files(withVanished: isWhole) {
+        for file in try self.files(withVanished: isWhole) {
             guard let path = layout.values(ofFile: file),
                 wanted.allSatisfy({ $0.values.contains(path[$0.index] ?? .null) })
             else { continue }
-            let rows = try load(file, layout)
-            if isWhole, let name = rows.vanished.keys.min() { throw vanished(name, file) }
-            for (name, entry) in rows.entries {
-                found.append(try stamped(layout.row(name, entry, inFile: path), file, name))
+            files.append((file, path))
+        }
+        let limit = layout.orderingCount == nil ? nil : limit
+        if limit != nil { files = first(files, after: query.afterKey, layout) }
+        var found: [StampedRow] = []
+        var count = 0
+        for (file, path) in files {
+            if let limit, count >= limit { break }
+            var rows: [StampedRow] = []
+            let content = try load(file, layout)
+            if isWhole, let name = content.vanished.keys.min() { throw vanished(name, file) }
+            for (name, entry) in content.entries {
+                rows.append(try stamped(layout.row(name, entry, inFile: path), file, name))
             }
+            if limit != nil {
+                rows = try query.matches(among: rows, in: layout.schema, store: folder.root)
+                count += rows.count
+            }
+            found += rows
         }
         return found
+    }
+
+    /// In the order of the keys, without those whose rows all stand before one.
+    private func first(
+        _ files: [(file: String, path: [Int: Value])], after key: [Value]?, _ layout: FileLayout
+    ) -> [(file: String, path: [Int: Value])] {
+        let count = layout.orderingCount ?? 0
+        func prefix(_ path: [Int: Value]) -> [Value] { (0..<count).map { path[$0] ?? .null } }
+        return files.filter { file in
+            key.map { !Value.precede(prefix(file.path), $0.prefix(count)) } ?? true
+        }.sorted { Value.precede(prefix($0.path), prefix($1.path)) }
     }
 
     /// Where a row may be: one place where its key tells the file, otherwise every file that has it.

@@ -23,6 +23,12 @@ struct RowFile: Sendable, Equatable {
 
     func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
 
+    /// Whether other programs see the same rows in both.
+    func shows(the other: RowFile) -> Bool {
+        entries.count == other.entries.count
+            && entries.allSatisfy { other.entries[$0.key]?.shown == $0.value.shown }
+    }
+
     var names: [String] { entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 }
 

@@ -12,6 +12,8 @@ public struct DeclaredRows: Sendable {
     private var deletions: [RowKey: SequenceNumber] = [:]
 
     private static let deletionsMax = 100_000
+    /// A text of a key goes into names of files and keys of stores, where each byte may become three.
+    public static let keyTextBytesMax = 64
 
     public init(_ schemas: [Schema] = [], countMax: Int = 1_000_000) {
         catalogue = SchemaCatalogue(schemas)

@@ -41,6 +41,12 @@ struct StoreCopies: Sendable {
         }
     }
 
+    /// What an operator types to have rows journaled that lie in a store.
+    func migration(of dataset: String, from store: String) -> String {
+        let other = dualWrite.routes[dataset]?.writes.first { $0 != store }
+        return "opsd migrate --dataset \(dataset) --from \(store) --to \(other ?? store)"
+    }
+
     /// Until the task is cancelled.
     func run() async {
         await withDiscardingTaskGroup { group in
