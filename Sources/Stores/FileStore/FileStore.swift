@@ -40,11 +40,21 @@ public actor FileStore: ReplicaStore {
         folder = Folder(root: path)
         var all: [String: FileLayout] = [:]
         for schema in schemas.schemas {
+            let layout: FileLayout
             do {
-                all[schema.dataset] = try layouts[schema.dataset] ?? FileLayout(schema: schema)
+                layout = try layouts[schema.dataset] ?? FileLayout(schema: schema)
             } catch {
                 throw .refused(store: path, problem: "\(error)")
             }
+            if let other = all.values.first(where: layout.overlaps) {
+                throw .refused(
+                    store: path,
+                    problem:
+                        "the files of \(schema.dataset) ('\(layout.pathText)') may be those of "
+                        + "\(other.schema.dataset) ('\(other.pathText)'): give one of them another path"
+                )
+            }
+            all[schema.dataset] = layout
         }
         self.layouts = all
         try folder.makeRoot()
@@ -119,13 +129,16 @@ public actor FileStore: ReplicaStore {
             earlier += others.compactMap { layout.earlier($0) }
         }
         try save(state)
+        let respelled = datasets.compactMap { layouts[$0] }
         var removed: [String] = []
         for file in try files(withVanished: true) {
             if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil })?.key {
                 guard datasets.contains(owner) else { continue }
             } else {
-                // What an earlier layout had there, if opsd wrote it.
-                guard earlier.contains(where: { $0.values(ofFile: file) != nil }),
+                // What an earlier layout or spelling had there, if opsd wrote it.
+                guard
+                    earlier.contains(where: { $0.values(ofFile: file) != nil })
+                        || respelled.contains(where: { $0.isOfBefore(file) }),
                     try folder.identity(Self.stamps(file)) != nil
                 else { continue }
             }
@@ -190,7 +203,7 @@ public actor FileStore: ReplicaStore {
             } else if same.contains(file) {
                 try folder.flush(file)
             } else {
-                try folder.replace(file, with: layout.bytes(of: rows))
+                try folder.replace(file, with: try bytes(of: rows, file, layout))
             }
         }
         try folder.flushFolders(of: written.map(\.file))
@@ -203,6 +216,16 @@ public actor FileStore: ReplicaStore {
             }
         }
         try folder.flushFolders(of: written.map { Self.stamps($0.file) })
+    }
+
+    private func bytes(
+        of rows: RowFile, _ file: String, _ layout: FileLayout
+    ) throws(StoreError) -> [UInt8] {
+        do {
+            return try layout.bytes(of: rows)
+        } catch {
+            throw .refused(store: folder.root, problem: "\(file): \(error.problem)")
+        }
     }
 
     // MARK: - Reading
@@ -296,7 +319,8 @@ public actor FileStore: ReplicaStore {
             + [Value](repeating: .null, count: layout.schema.fields.count - key.values.count)
         let name = layout.entryName(of: values)
         if layout.pathFields.values.allSatisfy({ $0 < layout.schema.keyCount }) {
-            return [(try layout.file(of: values), name)]
+            // A name that no file can have has none.
+            return (try? layout.file(of: values)).map { [($0, name)] } ?? []
         }
         var places: [(file: String, name: String)] = []
         for file in try files(withVanished: true) {
@@ -404,6 +428,9 @@ public actor FileStore: ReplicaStore {
                 store: folder.root,
                 problem: "\(StoreFile.name) cannot be read; run 'opsd rebuild' for this store")
         }
+        if read.spelling < KeyTemplate.spelling {
+            read.datasets.subtract(layouts.filter { $1.earlierPath != nil }.keys)
+        }
         read.identity = identity
         state = read
         return read
@@ -434,6 +461,12 @@ public actor FileStore: ReplicaStore {
             _ = try layout.schema.row(row.values)
         } catch {
             throw .refused(store: folder.root, problem: error.description)
+        }
+        let nulls = zip(row.values, layout.schema.keyFields).filter { $0.0 == .null }
+        if let field = nulls.first?.1 {
+            throw .refused(
+                store: folder.root,
+                problem: "\(row.dataset).\(field.name) is null, and part of the key")
         }
     }
 }

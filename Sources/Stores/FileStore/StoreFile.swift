@@ -12,6 +12,8 @@ struct StoreFile: Sendable {
     /// also those whose files may not be gone yet.
     var layouts: [String: [String]] = [:]
     var digests: [DigestScope: Digest] = [:]
+    /// In which names of files are written; of the first one there is no mention.
+    var spelling = KeyTemplate.spelling
     /// Of the file that it was read from.
     var identity: Folder.Identity?
 
@@ -25,6 +27,7 @@ struct StoreFile: Sendable {
             journal: json["journal"]?.text, applied: SequenceNumber(rawValue: Int64(applied)),
             checksum: json["checksum"]?.text)
         self.datasets = Set(datasets.compactMap(\.text))
+        spelling = json["spelling"]?.integer ?? 1
         for item in json["layouts"]?.elements ?? [] {
             guard let dataset = item["dataset"]?.text, let layout = item["layout"]?.text else {
                 return nil
@@ -82,6 +85,7 @@ struct StoreFile: Sendable {
             $0.string("journal", place.journal)
             $0.number("applied", place.applied.rawValue)
             $0.string("checksum", place.checksum)
+            $0.number("spelling", KeyTemplate.spelling)
             $0.value("layouts", .array(lying))
             $0.value("digests", .array(stamps))
         }

@@ -21,7 +21,7 @@ extension Migration {
             PackageResources._006_copies_down_sql),
     ]
 
-    /// Those of opsd's own tables, in its schema.
+    /// Those of opsd's own tables, in its schema. A database with more of them keeps those.
     static let own = all.filter { ["store", "copies"].contains($0.name) }
 
     private static func make(

@@ -14,6 +14,8 @@ extension PostgresStore: ReplicaStore {
         let (emptied, layouts, name) = (tables, layouts, name)
         let shapes = try await use { link in
             try Preparation.alone(link) {
+                // What is not opsd's to write is not opsd's to empty.
+                for table in emptied { try table.check(link) }
                 try link.transaction {
                     try StampRows.position(link, layouts: layouts, locking: true)
                         .expect(found, of: name)
