@@ -10,6 +10,9 @@ public final class DualWrite: Sendable {
         routes: RouteTable, stores: [String: any ReplicaStore], journal: String, feed: JournalFeed,
         source: any CoreRows, timing: StoreFollower.Timing = StoreFollower.Timing()
     ) {
+        // The rows of a cache are not kept, so nothing brings them to a store or reads them there.
+        let routes = RouteTable(
+            routes.routes.filter { source.catalogue[$0.key]?.kind != .cache })
         self.routes = routes
         followers = stores.sorted { $0.key < $1.key }.compactMap { name, store in
             let datasets = routes.datasets(of: name)

@@ -146,7 +146,9 @@ public final class EventPublisher: Sendable {
         }
         // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
         let wasAhead = content.withLock { $0.aheadAt == position.applied }
-        if !wasAhead, try await feed.hasJournaled(position.applied) { return position.applied }
+        if !wasAhead, try await feed.hasJournaled(JournalPlace(applied: position.applied)) {
+            return position.applied
+        }
         content.withLock { $0.aheadAt = position.applied }
         stop(.ahead(of: feed.head), position)
         return nil

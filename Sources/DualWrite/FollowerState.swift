@@ -10,8 +10,8 @@ public struct FollowerState: Sendable, Hashable {
         case filling(Progress)
         /// It does not answer, or cannot write at present; it is tried again and again.
         case failing(StoreError)
-        /// It holds entries that the journal does not have. Nothing is written until a person resolves
-        /// it: `opsd rebuild`, or the journal's files put back.
+        /// It holds entries that the journal does not have: it is ahead of it, or went another way.
+        /// Nothing is written until a person resolves it: `opsd rebuild`, or the journal's files put back.
         case ahead(of: SequenceNumber)
         /// It is the copy of another journal. Nothing is written until a person has it rebuilt.
         case foreign(journal: String)
@@ -33,6 +33,8 @@ public struct FollowerState: Sendable, Hashable {
     /// there is none that was tried.
     public var behindSince: Timestamp?
     public var wholeDatasets: Set<String> = []
+    /// Datasets that are not filled, because rows lie there that nobody journaled: why, in words.
+    public var unmigrated: [String: String] = [:]
     /// Entries that the journal has and the store does not; nil when that is not known.
     public var lagEntries: Int64?
     /// Rows written since the start.
@@ -54,7 +56,7 @@ extension FollowerState.Condition {
             "is being filled: \(progress.rows) of \(progress.rowsTotal) rows, now \(progress.dataset)"
         case .failing(let error): "is not written: \(error)"
         case .ahead(let head):
-            "is ahead of the journal, which ends at \(head): nothing is written to it"
+            "has entries that the journal does not have, which ends at \(head): nothing is written to it"
         case .foreign(let journal):
             "is the copy of another journal (\(journal)): nothing is written to it"
         }

@@ -28,18 +28,47 @@ public final class HybridReader: Sendable {
         public var problem: String
         /// The row that the store had other than the core when they were compared last.
         public var difference: RowKey?
+
+        public init(dataset: String, store: String, since: Timestamp, problem: String) {
+            self.dataset = dataset
+            self.store = store
+            self.since = since
+            self.problem = problem
+        }
     }
 
     private let dualWrite: DualWrite
     private let feed: JournalFeed
     private let core: any CoreRows
     private let timing: Timing
-    private let degraded = Mutex<[String: Degradation]>([:])
+    private let record: any DegradationRecord
+    private let degraded: Mutex<[String: Degradation]>
+    /// Whether the record has what is degraded. Under a lock of its own, for the same short look.
+    private let isKept = Mutex(true)
     private let logger = Logger(label: "hybrid-reader")
 
+    /// - Parameter record: read at once. Where it cannot be, every store is compared before it is read.
     public init(
-        _ dualWrite: DualWrite, feed: JournalFeed, core: any CoreRows, timing: Timing = Timing()
+        _ dualWrite: DualWrite, feed: JournalFeed, core: any CoreRows,
+        record: any DegradationRecord, timing: Timing = Timing()
     ) {
+        self.record = record
+        var known: [Degradation]
+        do throws(StoreError) {
+            known = try record.kept()
+        } catch {
+            logger.error(
+                "every store is compared before it is read", metadata: ["problem": "\(error)"])
+            known = dualWrite.routes.routes.compactMap { dataset, route in
+                route.reads.first.map {
+                    Degradation(
+                        dataset: dataset, store: $0, since: .now(),
+                        problem: "whether it was degraded is not known: \(error)")
+                }
+            }
+        }
+        degraded = Mutex(
+            Dictionary(known.map { ($0.dataset, $0) }, uniquingKeysWith: { first, _ in first }))
         self.dualWrite = dualWrite
         self.feed = feed
         self.core = core
@@ -83,28 +112,28 @@ public final class HybridReader: Sendable {
             if place == 0, degraded.withLock({ $0[dataset]?.store }) == name { continue }
             guard let follower = dualWrite[name] else { continue }
             do throws(StoreError) {
-                let result = try await read(from: follower, head, ask)
-                if let refusal { degrade(dataset, refusal.store, refusal.problem) }
+                let result = try await read(dataset, from: follower, head, ask)
+                if let refusal { await degrade(dataset, refusal.store, refusal.problem) }
                 return result
             } catch {
                 guard place == 0 else { continue }
                 if case .refused = error {
                     refusal = (name, error.description)
                 } else {
-                    degrade(dataset, name, error.description)
+                    await degrade(dataset, name, error.description)
                 }
             }
         }
         try await core.reach(head)
         let result = try await ask(core.store)
-        if let refusal { degrade(dataset, refusal.store, refusal.problem) }
+        if let refusal { await degrade(dataset, refusal.store, refusal.problem) }
         return result
     }
 
     /// Asks a store that has what was durable, and still had it when it answered: it may be emptied,
     /// restored or filled anew meanwhile.
     private func read<Result: Sendable>(
-        from follower: StoreFollower, _ head: SequenceNumber,
+        _ dataset: String, from follower: StoreFollower, _ head: SequenceNumber,
         _ ask: (any RowStore) async throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         guard await follower.reach(head, within: timing.patience) else {
@@ -112,12 +141,14 @@ public final class HybridReader: Sendable {
                 store: follower.name,
                 problem: "it is behind: it \(follower.state.condition.words)")
         }
+        if let why = follower.state.unmigrated[dataset] {
+            throw .unavailable(store: follower.name, problem: "it is not filled yet: \(why)")
+        }
         let fills = follower.fills
         let result = try await ask(follower.store)
-        let applied = try await follower.store.appliedSequence()
-        guard applied >= head, follower.fills == fills else {
-            throw .moved(store: follower.name, applied: applied)
-        }
+        let place = try await follower.store.position().place
+        guard place.journal == follower.journal, place.applied >= head, follower.fills == fills
+        else { throw .moved(store: follower.name, applied: place.applied) }
         return result
     }
 
@@ -128,7 +159,7 @@ public final class HybridReader: Sendable {
         }
     }
 
-    private func degrade(_ dataset: String, _ store: String, _ problem: String) {
+    private func degrade(_ dataset: String, _ store: String, _ problem: String) async {
         let isNews = degraded.withLock { degraded in
             guard degraded[dataset] == nil else { return false }
             degraded[dataset] = Degradation(
@@ -139,6 +170,37 @@ public final class HybridReader: Sendable {
         logger.error(
             "the dataset is degraded: it is read elsewhere",
             metadata: ["dataset": "\(dataset)", "store": "\(store)", "problem": "\(problem)"])
+        await keep()
+    }
+
+    /// What cannot be kept now is tried again by `run`.
+    private func keep() async {
+        do throws(StoreError) {
+            try await record.keep { self.degradations }
+            isKept.withLock { $0 = true }
+        } catch {
+            guard
+                isKept.withLock({ isKept in
+                    defer { isKept = false }
+                    return isKept
+                })
+            else { return }
+            logger.error(
+                "what is degraded would be forgotten by a restart",
+                metadata: ["problem": "\(error)"])
+        }
+    }
+
+    /// A row that a store does not have as the core has it; nil when it has them all, and nothing else.
+    /// Both may be written meanwhile.
+    public func difference(
+        in dataset: String, of store: String
+    ) async throws(StoreError) -> RowKey? {
+        guard let follower = dualWrite[store] else {
+            throw .refused(store: store, problem: "no route brings '\(dataset)' here")
+        }
+        return try await Agreement(follower: follower, core: core, feed: feed)
+            .difference(in: dataset)
     }
 
     // MARK: The way back
@@ -147,6 +209,7 @@ public final class HybridReader: Sendable {
     public func run() async {
         while !Task.isCancelled {
             for degradation in degradations { await tryToReturn(degradation) }
+            if !isKept.withLock({ $0 }) { await keep() }
             try? await Task.sleep(for: timing.returnEvery)
         }
     }
@@ -156,7 +219,8 @@ public final class HybridReader: Sendable {
         guard dualWrite.routes[dataset]?.reads.first == store, let follower = dualWrite[store]
         else {
             // The route has changed meanwhile.
-            return degraded.withLock { $0[dataset] = nil }
+            degraded.withLock { $0[dataset] = nil }
+            return await keep()
         }
         guard await follower.reach(feed.head, within: timing.patience) else { return }
         let agreement = Agreement(follower: follower, core: core, feed: feed)
@@ -173,6 +237,7 @@ public final class HybridReader: Sendable {
             return
         }
         degraded.withLock { $0[dataset] = nil }
+        await keep()
         logger.notice(
             "the dataset is read again where it should be",
             metadata: ["dataset": "\(dataset)", "store": "\(store)"])

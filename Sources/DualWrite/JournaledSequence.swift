@@ -1,20 +1,36 @@
 internal import Ledger
 
 extension JournalFeed {
-    /// Whether the journal has this entry, or had it before its oldest file: what stands there is then a
-    /// copy of this journal, and not of a longer one.
-    func hasJournaled(_ sequence: SequenceNumber) async throws(StoreError) -> Bool {
+    /// Whether the journal has this very entry, or may have had it before its oldest file: what stands
+    /// there is then a copy of this journal, and not of a longer one or of one that went another way.
+    /// Nothing is continued from before the oldest file: who stands there is filled anew.
+    func hasJournaled(_ place: JournalPlace) async throws(StoreError) -> Bool {
         let head = head
         // An epoch's entry 0 stands for its beginning.
-        if sequence == head || sequence.number == 0 { return sequence <= head }
-        if sequence > head { return false }
+        if place.applied > head || place.applied.number == 0 { return place.applied <= head }
         do {
-            let before = SequenceNumber(rawValue: sequence.rawValue - 1)
-            return try await run(after: before, rowsMax: 1).drafts.first?.sequence == sequence
+            guard let checksum = try await checksum(of: place.applied) else { return false }
+            return place.checksum == nil || place.checksum == checksum.short
         } catch JournalError.deleted {
             return true
         } catch {
             throw .unavailable(store: "journal", problem: error.description)
         }
+    }
+
+    /// Where a copy of a journal stands that has everything up to an entry.
+    func place(at sequence: SequenceNumber, of journal: String) async throws(StoreError)
+        -> JournalPlace
+    {
+        var place = JournalPlace(journal: journal, applied: sequence)
+        if sequence.number == 0 { return place }
+        do {
+            place.checksum = try await checksum(of: sequence)?.short
+        } catch JournalError.deleted {
+            return place
+        } catch {
+            throw .unavailable(store: "journal", problem: error.description)
+        }
+        return place
     }
 }

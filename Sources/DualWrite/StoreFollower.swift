@@ -9,28 +9,12 @@ internal import Synchronization
 ///
 /// The lock guards what others look at or ask for; it is held to copy it.
 public final class StoreFollower: Sendable {
-    public struct Timing: Sendable {
-        public var retryFirst = Duration.milliseconds(50)
-        public var retryLast = Duration.seconds(5)
-        /// Changes of rows that are taken at once; a store that stays behind gets up to `batchRowsMax`.
-        public var batchRows = 4_000
-        public var batchRowsMax = 32_000
-        /// From the beginning of one batch to that of the next, for a store that keeps up.
-        public var batchEvery = Duration.milliseconds(5)
-        /// Rows that are copied at once when a dataset is filled.
-        public var fillRows = 2_000
-        /// How often a store that has nothing to do is asked where it stands.
-        public var lookEvery = Duration.seconds(5)
-
-        public init() {}
-    }
-
     private struct Content {
         var state = FollowerState()
-        var waiters: [Waiter] = []
+        var waiters = ReachWaiters()
         var wish: Wish?
-        /// Where the store stood when it was found ahead.
-        var aheadAt: SequenceNumber?
+        /// Where the store stood when it was found ahead, if it does not say at which entry it is.
+        var aheadAt: JournalPlace?
         /// Fills that have begun: who reads meanwhile must not believe what it finds.
         var fills = 0
         var isEnded = false
@@ -38,13 +22,7 @@ public final class StoreFollower: Sendable {
         var pause: Task<Void, Never>?
     }
 
-    private struct Waiter {
-        let id: Int
-        let sequence: SequenceNumber
-        let continuation: CheckedContinuation<Bool, Never>
-    }
-
-    /// Somebody wants datasets filled anew.
+    /// Somebody wants datasets filled anew; without any, that it is looked which can be filled.
     private struct Wish {
         var datasets: Set<String>
         var continuations: [CheckedContinuation<StoreError?, Never>]
@@ -57,7 +35,7 @@ public final class StoreFollower: Sendable {
     public let name: String
     public let datasets: Set<String>
     public let store: any ReplicaStore
-    private let journal: String
+    let journal: String
     private let feed: JournalFeed
     private let source: any CoreRows
     private let timing: Timing
@@ -103,32 +81,40 @@ public final class StoreFollower: Sendable {
     /// limit, or is not following: then it is not known when it will.
     public func reach(_ sequence: SequenceNumber, within limit: Duration) async -> Bool {
         let id = Int.random(in: 0 ... .max)
-        let timer = Task {
-            try? await Task.sleep(for: limit)
-            giveUp(id)
-        }
-        defer { timer.cancel() }
-        return await withCheckedContinuation { continuation in
-            let known: Bool? = content.withLock { content in
-                switch (content.state.condition, content.state.applied) {
-                case (.following, let applied?) where applied >= sequence: return true
-                case (.following, _), (.starting, _): break
-                default: return false
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let known: Bool? = content.withLock { content in
+                    switch (content.state.condition, content.state.applied) {
+                    case (.following, let applied?) where applied >= sequence: return true
+                    case (.following, _), (.starting, _): break
+                    default: return false
+                    }
+                    if content.isEnded || Task.isCancelled { return false }
+                    // Begun under the lock: it cannot give up what is not waiting yet.
+                    let timer = Task {
+                        try? await Task.sleep(for: limit)
+                        giveUp(id)
+                    }
+                    content.waiters.add(
+                        .init(id: id, sequence: sequence, continuation: continuation, timer: timer))
+                    return nil
                 }
-                content.waiters.append(
-                    Waiter(id: id, sequence: sequence, continuation: continuation))
-                return nil
+                if let known { continuation.resume(returning: known) }
             }
-            if let known { continuation.resume(returning: known) }
+        } onCancel: {
+            giveUp(id)
         }
     }
 
-    private func giveUp(_ id: Int) {
-        let waiter = content.withLock { content in
-            content.waiters.firstIndex { $0.id == id }.map { content.waiters.remove(at: $0) }
-        }
-        waiter?.continuation.resume(returning: false)
+    private func giveUp(_ id: Int) { content.withLock { $0.waiters.take(id) }?.end(false) }
+
+    /// Who waits for a store that is not following hears of it.
+    private func giveUpAll() {
+        for waiter in content.withLock({ $0.waiters.takeAll() }) { waiter.end(false) }
     }
+
+    /// Of those that wait in `reach`.
+    var waiterCount: Int { content.withLock { $0.waiters.waiting.count } }
 
     /// Empties datasets in the store and fills them from the core's rows, whatever is there: also where
     /// the store is ahead of the journal or the copy of another one. All that the store should have,
@@ -138,6 +124,16 @@ public final class StoreFollower: Sendable {
         if let stranger = wanted.subtracting(self.datasets).min() {
             throw .refused(store: name, problem: "no route brings '\(stranger)' here")
         }
+        try await wish(for: wanted)
+    }
+
+    /// Looks again whether datasets can be filled that could not, because rows lay there that nobody had
+    /// journaled. Returns when those are filled whose rows the core has by now.
+    public func lookAgain() async throws(StoreError) {
+        try await wish(for: [])
+    }
+
+    private func wish(for wanted: Set<String>) async throws(StoreError) {
         let error = await withCheckedContinuation { continuation in
             let (pause, isEnded) = content.withLock { content in
                 if !content.isEnded {
@@ -173,6 +169,7 @@ public final class StoreFollower: Sendable {
         }
         content.withLock { $0.isEnded = true }
         takeWish()?.end(stopping)
+        giveUpAll()
     }
 
     private var stopping: StoreError {
@@ -184,7 +181,7 @@ public final class StoreFollower: Sendable {
         var position: StorePosition?
         var pace = BatchPace(timing)
         while !Task.isCancelled {
-            if let wish = takeWish() { position = try await settle(try await fulfil(wish)) }
+            if let wish = takeWish() { position = try await fulfil(wish) }
             guard let current = position else {
                 let found = try await store.position()
                 if try await isOurs(found) {
@@ -194,10 +191,10 @@ public final class StoreFollower: Sendable {
                 }
                 continue
             }
-            if let next = try await step(current.applied, &pace) {
-                position?.applied = next
+            if let next = try await step(current, &pace) {
+                position?.place = next
             } else {
-                position = try await fill(datasets, at: .empty)
+                position = try await fill(current.datasets, at: .empty, from: current)
             }
             madeProgress()
         }
@@ -211,9 +208,9 @@ public final class StoreFollower: Sendable {
         }
         if position.journal == nil { return true }
         // One that was ahead stays so: the journal has grown past it meanwhile, with other entries.
-        let wasAhead = content.withLock { $0.aheadAt == position.applied }
-        if !wasAhead, try await feed.hasJournaled(position.applied) { return true }
-        content.withLock { $0.aheadAt = position.applied }
+        let wasAhead = content.withLock { $0.aheadAt == position.place }
+        if !wasAhead, try await feed.hasJournaled(position.place) { return true }
+        content.withLock { $0.aheadAt = position.place.checksum == nil ? position.place : nil }
         stop(.ahead(of: feed.head), position)
         return false
     }
@@ -223,20 +220,41 @@ public final class StoreFollower: Sendable {
     private func settle(_ position: StorePosition) async throws(StoreError) -> StorePosition {
         var position = position
         if position.journal != nil, !position.datasets.isSubset(of: datasets) {
+            let found = position
             position.datasets.formIntersection(datasets)
-            try await store.finish(position, digests: [])
+            try await store.finish(position, from: found, digests: [])
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
-        content.withLock { $0.state.wholeDatasets = whole }
-        if missing.isEmpty { return position }
-        return try await fill(missing, at: position)
+        if !missing.isEmpty { try await source.reach(feed.head) }
+        let check = try await FillCheck(missing, in: store, core: source)
+        note(check.unmigrated, besides: whole)
+        let wanted = missing.subtracting(check.unmigrated.keys)
+        // A store that is to be filled with nothing yet says all the same whose copy it is.
+        if wanted.isEmpty, position.journal != nil { return position }
+        return try await fill(wanted, at: position, from: position, over: check.known)
+    }
+
+    private func note(_ unmigrated: [String: String], besides whole: Set<String>) {
+        let news = content.withLock { content in
+            defer {
+                content.state.wholeDatasets = whole
+                content.state.unmigrated = unmigrated
+            }
+            return unmigrated.filter { content.state.unmigrated[$0.key] == nil }
+        }
+        for (dataset, why) in news.sorted(by: { $0.key < $1.key }) {
+            logger.critical(
+                "the dataset is not written here until it is migrated, or the store rebuilt",
+                metadata: ["dataset": "\(dataset)", "problem": "\(why)"])
+        }
     }
 
     /// Brings the store what comes after a sequence number, or waits for it. Nil when the journal does
     /// not reach back so far.
     private func step(
-        _ applied: SequenceNumber, _ pace: inout BatchPace
-    ) async throws(StoreError) -> SequenceNumber? {
+        _ position: StorePosition, _ pace: inout BatchPace
+    ) async throws(StoreError) -> JournalPlace? {
+        let applied = position.applied
         await pace.wait()
         let run: JournalRun
         do {
@@ -249,20 +267,19 @@ public final class StoreFollower: Sendable {
         guard let first = run.drafts.first, let last = run.last else {
             caughtUp(applied)
             await rest(for: timing.lookEvery, orUntilBeyond: applied)
-            if feed.head > applied || hasWish { return applied }
+            if feed.head > applied || hasWish { return position.place }
             // In a quiet hour too, one wants to know that the store is there and as it was left.
-            let found = try await store.appliedSequence()
-            if found != applied { throw .moved(store: name, applied: found) }
-            return applied
+            try await store.position().expect(position, of: name)
+            return position.place
         }
         content.withLock { $0.state.behindSince = first.time }
-        let batch = StoreBatch(net: [run], after: applied) {
-            datasets.contains($0)
+        let batch = StoreBatch(net: [run], after: position.place) {
+            position.datasets.contains($0)
         }
         pace.begins(run.changes.count)
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
-        return last
+        return batch.through
     }
 
     // MARK: Filling
@@ -276,37 +293,57 @@ public final class StoreFollower: Sendable {
         }
     }
 
-    /// Everything is filled where it is not known what the rest is a copy of.
     private func fulfil(_ wish: Wish) async throws(StoreError) -> StorePosition {
         do throws(StoreError) {
-            var wanted = wish.datasets
-            var position = StorePosition.empty
-            do throws(StoreError) {
-                // It may have been emptied or restored since it was looked at.
-                position = try await store.position()
-            } catch {
-                guard case .damaged = error else { throw error }
-            }
-            let isOurs = try await isOurs(position)
-            if position.journal == nil || !isOurs { wanted = datasets }
-            let filled = try await fill(wanted, at: isOurs ? position : .empty)
+            // Where it is not known what the rest is a copy of, that is filled too, after the named ones.
+            let settled = try await settle(
+                wish.datasets.isEmpty ? try await ownPosition() : try await rebuilt(wish.datasets))
             wish.end(nil)
-            return filled
+            return settled
         } catch {
             wish.end(error)
             throw error
         }
     }
 
+    private func ownPosition() async throws(StoreError) -> StorePosition {
+        let position = try await store.position()
+        guard try await isOurs(position) else {
+            throw .refused(store: name, problem: "it \(state.condition.words)")
+        }
+        return position
+    }
+
+    private func rebuilt(_ wanted: Set<String>) async throws(StoreError) -> StorePosition {
+        var position = StorePosition.empty
+        // Nil where it cannot be read.
+        var found: StorePosition?
+        do throws(StoreError) {
+            // It may have been emptied or restored since it was looked at.
+            position = try await store.position()
+            found = position
+        } catch {
+            guard case .damaged = error else { throw error }
+        }
+        return try await fill(
+            wanted, at: try await isOurs(position) ? position : .empty, from: found)
+    }
+
     /// Copies datasets from the core's rows. The copy may be newer than the sequence number it is said
     /// to be of: what follows in the journal brings every row to where it belongs.
+    /// - Parameters:
+    ///   - position: what may be built upon; `empty` where nothing may.
+    ///   - found: what the store said it has; nil when that could not be read.
+    ///   - known: those of them whose rows stay where they lie, and get stamps.
     private func fill(
-        _ wanted: Set<String>, at position: StorePosition
+        _ wanted: Set<String>, at position: StorePosition, from found: StorePosition?,
+        over known: Set<String> = []
     ) async throws(StoreError) -> StorePosition {
         let others = position.datasets.intersection(datasets).subtracting(wanted)
-        let filled = StorePosition(
-            journal: journal, applied: others.isEmpty ? feed.head : position.applied,
-            datasets: others.union(wanted))
+        let place =
+            others.isEmpty
+            ? try await feed.place(at: feed.head, of: journal) : position.place
+        let filled = StorePosition(place, datasets: others.union(wanted))
         logger.notice(
             "filling datasets from the core's rows",
             metadata: ["datasets": "\(wanted.sorted().joined(separator: " "))"])
@@ -320,54 +357,63 @@ public final class StoreFollower: Sendable {
             content.state.condition = .filling(progress)
         }
         // Says whose it is and what of it holds, so that an emptied store shows before it is called whole.
-        let begun = StorePosition(
-            journal: journal, applied: others.isEmpty ? .none : position.applied, datasets: others)
-        try await store.begin(wanted)
-        try await store.finish(begun, digests: [])
+        // No other fill has this mark, also none of a copy of this journal.
+        let nothing = JournalPlace(
+            journal: journal, applied: .none,
+            checksum: String(UInt64.random(in: 0 ... .max), radix: 16))
+        let begun = StorePosition(others.isEmpty ? nothing : place, datasets: others)
+        try await store.begin(wanted.subtracting(known), from: found, as: begun)
         for dataset in wanted.sorted() {
             progress.dataset = dataset
-            try await copy(dataset, &progress)
+            try await copy(dataset, at: begun, &progress)
         }
         let digests = try await source.store.digests().filter { wanted.contains($0.scope.dataset) }
-        let found = try await store.position()
-        guard found == begun else { throw .moved(store: name, applied: found.applied) }
-        try await store.finish(filled, digests: digests)
+        try await store.finish(filled, from: begun, digests: digests)
         content.withLock { $0.aheadAt = nil }
         logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
-        content.withLock { $0.state.wholeDatasets = filled.datasets }
+        content.withLock { content in
+            content.state.wholeDatasets = filled.datasets
+            for dataset in wanted { content.state.unmigrated[dataset] = nil }
+        }
         advanced(to: filled.applied, progress.rows)
         return filled
     }
 
     private func copy(
-        _ dataset: String, _ progress: inout FollowerState.Progress
+        _ dataset: String, at begun: StorePosition, _ progress: inout FollowerState.Progress
     ) async throws(StoreError) {
         var query = RowQuery(dataset: dataset)
         query.limit = timing.fillRows
+        var count = 0
         while true {
             let current = progress
             content.withLock { $0.state.condition = .filling(current) }
             let rows = try await source.store.rows(query)
-            guard let last = rows.last else { return }
-            try await store.fill(rows)
+            guard let last = rows.last else { break }
+            try await store.fill(rows, at: begun)
             progress.rows += rows.count
+            count += rows.count
             query.afterKey = source.key(of: last.row)
+        }
+        // A server that crashed on the way and came back may lack its last second, which no position tells
+        // before the dataset is whole.
+        guard try await store.count(RowQuery(dataset: dataset)) >= count else {
+            throw .moved(store: name, applied: begun.applied)
         }
     }
 
     // MARK: What others see
 
     private func report(_ error: StoreError) {
-        let (isNews, waiters) = content.withLock { content in
+        let isNews = content.withLock { content in
             defer {
                 content.state.condition = .failing(error)
                 content.state.failingSince = content.state.failingSince ?? .now()
-                content.waiters = []
             }
-            return (content.state.condition != .failing(error), content.waiters)
+            return content.state.condition != .failing(error)
         }
+        giveUpAll()
         if isNews { logger.error("the store is not written", metadata: ["problem": "\(error)"]) }
-        for waiter in waiters { waiter.continuation.resume(returning: false) }
     }
 
     /// From when on a store that fails is behind.
@@ -388,6 +434,7 @@ public final class StoreFollower: Sendable {
             }
             return content.state.condition != condition
         }
+        giveUpAll()
         guard isNews else { return }
         logger.critical(
             "the store is not written until a person resolves it",
@@ -406,14 +453,12 @@ public final class StoreFollower: Sendable {
             content.state.failingSince = nil
             content.state.applied = sequence
             content.state.rowsWritten += rows
-            let reached = content.waiters.filter { $0.sequence <= sequence }
-            content.waiters.removeAll { $0.sequence <= sequence }
-            return (isNews, reached)
+            return (isNews, content.waiters.take(upTo: sequence))
         }
         if isNews {
             logger.notice("the store follows", metadata: ["applied": "\(sequence)"])
         }
-        for waiter in reached { waiter.continuation.resume(returning: true) }
+        for waiter in reached { waiter.end(true) }
     }
 
     /// Until the time is over, there are newer entries, somebody has a wish, or the task is cancelled.

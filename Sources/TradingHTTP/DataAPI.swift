@@ -223,7 +223,7 @@ struct DataAPI: Sendable {
     ) async throws(APIError) -> [String] {
         guard !receipt.changes.isEmpty, let delivery, let promise = delivery.promise(for: dataset)
         else { return [] }
-        let missing = await delivery.missing(receipt.sequence, in: promise)
+        let missing = await delivery.missing(receipt.sequence, of: dataset, in: promise)
         switch DataOutcome(promise, missing: missing) {
         case .done: return []
         case .behind(let stores): return stores

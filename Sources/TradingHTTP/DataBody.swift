@@ -2,14 +2,13 @@ import ExactJSON
 import Foundation
 import Hummingbird
 import Ledger
+import Trading
 
 /// Reads rows and keys of a declared dataset from paths and bodies, strictly: what is unknown, missing or
 /// of another type is refused by its name.
 struct DataBody {
     let schema: Schema
 
-    /// A text of a key goes into names of files and keys of stores, where each byte may become three.
-    static let keyTextBytesMax = 64
     static let batchMax = 1_000
     /// Of a row as the journal has it: numbers within JSON may have become longer.
     static let rowBytesMax = 65_536
@@ -45,9 +44,10 @@ struct DataBody {
 
     private func checkedKey(_ value: Value, _ field: Field) throws(APIError) -> Value {
         guard case .text(let text) = value else { return value }
-        guard (1...Self.keyTextBytesMax).contains(text.utf8.count) else {
+        guard (1...DeclaredRows.keyTextBytesMax).contains(text.utf8.count) else {
             throw .badRequest(
-                "\(field.name) is part of the key, and must have 1 to \(Self.keyTextBytesMax) bytes"
+                "\(field.name) is part of the key, and must have 1 to "
+                    + "\(DeclaredRows.keyTextBytesMax) bytes"
             )
         }
         return value

@@ -28,7 +28,9 @@ public protocol DataDelivery: Sendable {
 
     /// The promise's stores that do not have an entry when its time is over, or cannot be expected to;
     /// none as soon as all of them have it.
-    func missing(_ sequence: SequenceNumber, in promise: DataPromise) async -> [String]
+    func missing(
+        _ sequence: SequenceNumber, of dataset: String, in promise: DataPromise
+    ) async -> [String]
 }
 
 /// How a write that is durable ends: a plain value, decided from what the stores did.

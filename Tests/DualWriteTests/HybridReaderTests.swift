@@ -1,5 +1,6 @@
 import Ledger
 import SQLiteStore
+import Synchronization
 import TestSupport
 import Testing
 
@@ -13,6 +14,7 @@ import Testing
         let old: UnreliableStore
         let dualWrite: DualWrite
         let reader: HybridReader
+        let record = MemoryRecord()
 
         init(_ stage: Stage) throws {
             ledger = try TestLedger()
@@ -31,7 +33,12 @@ import Testing
             reading.patience = .milliseconds(500)
             reading.returnEvery = .milliseconds(5)
             reader = HybridReader(
-                dualWrite, feed: ledger.feed, core: ledger.core, timing: reading)
+                dualWrite, feed: ledger.feed, core: ledger.core, record: record, timing: reading)
+        }
+
+        /// The reader of a core that was started again.
+        func readerAgain() -> HybridReader {
+            HybridReader(dualWrite, feed: ledger.feed, core: ledger.core, record: record)
         }
 
         func run(_ body: () async throws -> Void) async throws {
@@ -130,13 +137,60 @@ import Testing
             try await desk.eventually {
                 desk.reader.degradations.map(\.dataset) == ["samples"]
             }
+            // A core that starts again does not believe the store either.
+            let again = desk.readerAgain()
+            #expect(again.degradations.map(\.dataset) == ["samples"])
+            #expect(again.degradations.first?.since == desk.reader.degradations.first?.since)
+            #expect(try await again.row(good.row.key(in: RowStoreConformance.schema)) == good)
             try await Task.sleep(for: .milliseconds(600))
             #expect(desk.reader.degradations.map(\.dataset) == ["samples"])
             try await desk.expectTruth()
             try await desk.new.real.fill([good])
             try await desk.eventually { desk.reader.degradations.isEmpty }
             try await desk.expectTruth()
+            try await desk.eventually { desk.readerAgain().degradations.isEmpty }
         }
+    }
+
+    /// Nobody knows any more what was degraded: then everything is compared first.
+    @Test func withoutARecordNoStoreIsBelieved() async throws {
+        let desk = try Desk(.read)
+        desk.record.fail(true)
+        try await desk.run {
+            try await desk.ledger.change(entries: 10)
+            try await desk.expectTruth()
+            let again = desk.readerAgain()
+            #expect(again.degradations.map(\.dataset) == ["others", "samples"])
+            #expect(again.degradations.allSatisfy { $0.store == "new" })
+            // What cannot be kept is kept as soon as it can.
+            desk.new.set(.cut)
+            try await desk.ledger.change(entries: 1)
+            try await desk.expectTruth()
+            #expect(desk.reader.degradations.count == 2)
+            desk.record.fail(false)
+            try await desk.eventually { desk.readerAgain().degradations.count == 2 }
+            desk.new.set(.good)
+            try await desk.eventually { desk.readerAgain().degradations.isEmpty }
+        }
+    }
+
+    @Test func aCacheIsNeitherFilledNorRead() async throws {
+        let ledger = try TestLedger()
+        let cache = Schema(
+            dataset: "quotes", kind: .cache, key: [Field("symbol", .text)],
+            fields: [Field("price", .decimal)])
+        let core = CacheRows(
+            rows: ledger.core.rows,
+            catalogue: SchemaCatalogue(TestLedger.catalogue.schemas + [cache]))
+        let route = Route(old: "old", new: nil, stage: .old)
+        let dualWrite = DualWrite(
+            routes: RouteTable(["samples": route, "quotes": route]),
+            stores: ["old": try ledger.makeStore("old")], journal: "j", feed: ledger.feed,
+            source: core)
+        #expect(dualWrite["old"]?.datasets == ["samples"])
+        let reader = HybridReader(
+            dualWrite, feed: ledger.feed, core: core, record: MemoryRecord())
+        #expect(reader.isRouted("samples") && !reader.isRouted("quotes"))
     }
 
     @Test func aRowThatNobodyJournaledIsADifference() async throws {
@@ -182,4 +236,34 @@ import Testing
             #expect(desk.reader.degradations == [])
         }
     }
+}
+
+/// What a reader keeps, while it can.
+final class MemoryRecord: DegradationRecord {
+    private let content = Mutex<(kept: [HybridReader.Degradation], isFailing: Bool)>(([], false))
+
+    func fail(_ isFailing: Bool) { content.withLock { $0.isFailing = isFailing } }
+
+    func kept() throws(StoreError) -> [HybridReader.Degradation] {
+        let (kept, isFailing) = content.withLock { $0 }
+        if isFailing { throw .damaged(store: "record", problem: "as the test wants") }
+        return kept
+    }
+
+    func keep(
+        _ present: @escaping @Sendable () -> [HybridReader.Degradation]
+    ) async throws(StoreError) {
+        let isFailing = content.withLock { content in
+            if !content.isFailing { content.kept = present() }
+            return content.isFailing
+        }
+        if isFailing { throw .unavailable(store: "record", problem: "as the test wants") }
+    }
+}
+
+private struct CacheRows: CoreRows {
+    let rows: SQLiteStore
+    let catalogue: SchemaCatalogue
+    var store: any RowStore { rows }
+    func reach(_ sequence: SequenceNumber) async throws(StoreError) {}
 }

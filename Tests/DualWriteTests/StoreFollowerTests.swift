@@ -129,7 +129,7 @@ import Testing
         let ledger = try TestLedger(feedRows: 100)
         let store = try ledger.makeStore("far")
         let line = UnreliableStore(store)
-        line.set(.failing(oneIn: 3))
+        line.set(.failing(oneIn: 6))
         for _ in 0..<6 {
             try await running(follower(ledger, line)) {
                 try await ledger.change(entries: 60)

@@ -19,10 +19,13 @@ actor TestLedger {
     private let journal: SQLiteJournal
     private var digests: [DigestScope: Digest] = [:]
     private var rows: [RowKey: Row] = [:]
-    private var generator = SeededGenerator(seed: 11)
+    private var generator: SeededGenerator
 
     /// - Parameter feedRows: how many changes the feed keeps in memory.
-    init(feedRows: Int = 50_000, epoch: Int64 = 0, rollAtBytes: Int = 256 << 20) throws {
+    init(
+        feedRows: Int = 50_000, epoch: Int64 = 0, rollAtBytes: Int = 256 << 20, seed: UInt64 = 11
+    ) throws {
+        generator = SeededGenerator(seed: seed)
         folder = try TemporaryDirectory("dual")
         var options = SQLiteJournal.Options()
         options.rollAtBytes = rollAtBytes
@@ -105,20 +108,22 @@ actor TestLedger {
                 } ?? .delete(change.key)
             },
             digests: scopes.map { DigestStamp(scope: $0, digest: digests[$0] ?? .empty) })
-        try journal.append([draft])
-        let run = JournalRun(drafts: [draft], changes: Array(net.values))
+        let checksums = try journal.append([draft])
+        let run = JournalRun(
+            drafts: [draft], changes: Array(net.values), checksums: checksums)
         try await core.rows.apply(StoreBatch(net: [run]))
         feed.add(run)
     }
 
     /// What is wrong with a store that should have all of some datasets; nil when nothing is.
     func difference(
-        _ store: any ReplicaStore, in datasets: Set<String> = ["samples", "others"]
+        _ store: any ReplicaStore, in datasets: Set<String> = ["samples", "others"],
+        journal: String = "the-journal"
     ) async throws -> String? {
-        let head = journal.head.sequence
+        let head = self.journal.head.sequence
         let position = try await store.position()
         if position.applied != head { return "it is at \(position.applied), not \(head)" }
-        if position.journal != identity { return "it is of \(position.journal ?? "nothing")" }
+        if position.journal != journal { return "it is of \(position.journal ?? "nothing")" }
         if position.datasets != datasets { return "it has \(position.datasets)" }
         for dataset in datasets.sorted() {
             var query = RowQuery(dataset: dataset)
@@ -175,6 +180,7 @@ final class UnreliableStore: ReplicaStore {
     private let line = Mutex(Line.good)
     private let calls = Mutex(0)
     private let reads = Mutex(0)
+    private let emptied = Mutex<Set<String>>([])
 
     init(_ real: any ReplicaStore) {
         self.real = real
@@ -183,6 +189,8 @@ final class UnreliableStore: ReplicaStore {
     func set(_ new: Line) { line.withLock { $0 = new } }
     var writeCalls: Int { calls.withLock { $0 } }
     var readCalls: Int { reads.withLock { $0 } }
+    /// The datasets that were emptied.
+    var begun: Set<String> { emptied.withLock { $0 } }
 
     private func pass<Result: Sendable>(
         _ body: () async throws(StoreError) -> Result
@@ -204,18 +212,25 @@ final class UnreliableStore: ReplicaStore {
     func position() async throws(StoreError) -> StorePosition {
         try await pass { () throws(StoreError) in try await real.position() }
     }
-    func begin(_ datasets: Set<String>) async throws(StoreError) {
+    func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         calls.withLock { $0 += 1 }
-        try await pass { () throws(StoreError) in try await real.begin(datasets) }
+        emptied.withLock { $0.formUnion(datasets) }
+        try await pass { () throws(StoreError) in
+            try await real.begin(datasets, from: found, as: begun)
+        }
     }
-    func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    func fill(_ rows: [StampedRow], at begun: StorePosition?) async throws(StoreError) {
         calls.withLock { $0 += 1 }
-        try await pass { () throws(StoreError) in try await real.fill(rows) }
+        try await pass { () throws(StoreError) in try await real.fill(rows, at: begun) }
     }
-    func finish(_ position: StorePosition, digests: [DigestStamp]) async throws(StoreError) {
+    func finish(
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
+    ) async throws(StoreError) {
         calls.withLock { $0 += 1 }
         try await pass { () throws(StoreError) in
-            try await real.finish(position, digests: digests)
+            try await real.finish(position, from: begun, digests: digests)
         }
     }
     func appliedSequence() async throws(StoreError) -> SequenceNumber {

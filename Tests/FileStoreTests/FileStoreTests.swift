@@ -30,6 +30,9 @@ import Testing
         "by key": {
             ["samples": try FileLayout(schema: samples, path: "{account_id}/s/{group}.json")]
         },
+        "by group": {
+            ["samples": try FileLayout(schema: samples, path: "{group}/samples.json")]
+        },
         "hidden fields": {
             [
                 "samples": try FileLayout(
@@ -272,6 +275,52 @@ import Testing
             try FileLayout(schema: Self.held, path: path)
         }
         #expect(error?.problem.contains(problem) == true, "\(String(describing: error))")
+    }
+
+    @Test func aFileThatShowsTheRowsAlreadyStaysByteForByte() async throws {
+        let layout = try FileLayout(schema: Self.held, path: "{account_id}/held_days.json")
+        let path = folder.path("store/A/held_days.json")
+        try FileManager.default.createDirectory(
+            atPath: folder.path("store/A"), withIntermediateDirectories: true)
+        let theirs = "{ \"Y\" : {\"days\": 2, \"max_price\": 1.50}, \"X\": {\"days\":1} }"
+        try theirs.write(toFile: path, atomically: false, encoding: .utf8)
+        let store = try open(layout)
+        let found = try await store.rows(RowQuery(dataset: "held_days"))
+        #expect(found.map(\.sequence) == [.none, .none])
+        let at = SequenceNumber(epoch: 1, number: 3)
+        let stamped = found.map { StampedRow(row: $0.row, sequence: at) }
+        try await store.fill(stamped)
+        #expect(try text("A/held_days.json") == theirs)
+        #expect(try await open(layout).rows(RowQuery(dataset: "held_days")) == stamped)
+        try await store.apply(batch([[.text("A"), .text("X"), .integer(9), .null]], at: 4))
+        #expect(try text("A/held_days.json") != theirs)
+        #expect(
+            try await store.rows(RowQuery(dataset: "held_days")).map(\.sequence.number) == [4, 3])
+    }
+
+    @Test func pagesInTheOrderOfKeysReadNoMoreFilesThanTheyNeed() async throws {
+        let layout = try FileLayout(schema: Self.held, path: "{account_id}/held_days.json")
+        let store = try open(layout)
+        let rows = (0..<60).map { number -> [Value] in
+            [.text("A\(number % 6)"), .text("S\(number)"), .integer(Int64(number)), .null]
+        }
+        try await store.apply(batch(rows, at: 1))
+        // Nobody who reads the first pages comes to this one.
+        try "{".write(
+            toFile: folder.path("store/A5/held_days.json"), atomically: false, encoding: .utf8)
+        var query = RowQuery(dataset: "held_days")
+        query.limit = 7
+        var found: [Row] = []
+        for _ in 0..<7 {
+            let page = try await store.rows(query)
+            found += page.map(\.row)
+            query.afterKey = page.last.map { Array($0.row.values.prefix(2)) }
+        }
+        let wanted = rows.filter { $0[0] != .text("A5") }.map { values in
+            Row(dataset: "held_days", values: values)
+        }.sorted { Value.precede($0.values, $1.values) }
+        #expect(found == Array(wanted.prefix(49)))
+        await #expect(throws: StoreError.self) { _ = try await store.rows(query) }
     }
 
     @Test func aFolderThatIsTakenAwayAndPutBackIsNoticed() async throws {

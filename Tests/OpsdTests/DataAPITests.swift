@@ -379,7 +379,9 @@ import Trading
             dataset == "held_days" ? promised : nil
         }
 
-        func missing(_ sequence: SequenceNumber, in promise: DataPromise) async -> [String] {
+        func missing(
+            _ sequence: SequenceNumber, of dataset: String, in promise: DataPromise
+        ) async -> [String] {
             absent.withLock { $0 }
         }
     }

@@ -71,7 +71,8 @@ import TradingHTTP
         // Its follower does not run.
         let promise = DataPromise(
             stores: ["local", "files"], within: .milliseconds(50), otherwise: .rolledBack)
-        let missing = await delivery.missing(SequenceNumber(epoch: 1, number: 1), in: promise)
+        let missing = await delivery.missing(
+            SequenceNumber(epoch: 1, number: 1), of: "back", in: promise)
         #expect(missing == ["files", "local"])
     }
 }

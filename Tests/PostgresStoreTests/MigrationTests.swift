@@ -78,11 +78,11 @@ struct MigrationTests {
             INSERT INTO strategy_versions (strategy_id, version) VALUES (1, '1');
             INSERT INTO audit_logs (user_id, action) VALUES (1, 'deploy');
             """)
-        for version in [3, 5, 4, 5, 1, 4, 0] { try await store.migrate(to: version) }
+        for version in [3, 6, 5, 4, 6, 1, 4, 0] { try await store.migrate(to: version) }
         #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "0")
         let left = try await database.psql(Self.presentTables)
         for table in Self.tables { #expect(!left.split(separator: ",").contains("\(table)")) }
-        try await store.migrate(to: 5)
+        try await store.migrate(to: 6)
         #expect(try await store.position() == .empty)
         try await Self.fill(store, at: 2)
         try await Self.expectAll(store)
@@ -135,7 +135,7 @@ struct MigrationTests {
             }
             try await group.waitForAll()
         }
-        #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "5")
+        #expect(try await database.psql("SELECT count(*) FROM opsd.migrations") == "6")
     }
 
     @Test func aChangedMigrationIsRefused() async throws {
@@ -147,7 +147,7 @@ struct MigrationTests {
         changed[1] = Migration(
             version: 2, name: second.name, up: second.up + "-- another", down: second.down)
         let migrations = changed
-        let error = await storeError { try await store.migrate(to: 5, migrations: migrations) }
+        let error = await storeError { try await store.migrate(to: 6, migrations: migrations) }
         #expect(error?.kind == "refused")
         #expect("\(String(describing: error))".contains("migration 2 (trading)"))
     }
@@ -157,12 +157,12 @@ struct MigrationTests {
         let store = try database.open(tradingTables: true)
         _ = try await store.position()
         let bad = Migration(
-            version: 6, name: "bad", up: "CREATE TABLE half (a int); SELECT 1 / 0;", down: "")
+            version: 7, name: "bad", up: "CREATE TABLE half (a int); SELECT 1 / 0;", down: "")
         let error = await storeError {
-            try await store.migrate(to: 6, migrations: Migration.all + [bad])
+            try await store.migrate(to: 7, migrations: Migration.all + [bad])
         }
         #expect(error?.kind == "refused")
-        #expect(try await database.psql("SELECT max(version) FROM opsd.migrations") == "5")
+        #expect(try await database.psql("SELECT max(version) FROM opsd.migrations") == "6")
         #expect(try await database.psql("SELECT to_regclass('half') IS NULL") == "t")
     }
 

@@ -22,7 +22,9 @@ struct FaultTests {
         let redis = try await Redis(["appendonly yes", "appendfsync everysec"])
         let store = try redis.store(try layouts(), timeout: .seconds(2), rowsMax: 40)
         var acknowledged: Int64 = 0
+        let hasBegun = AsyncStream.makeStream(of: Void.self)
         let killing = Task {
+            for await _ in hasBegun.stream { break }
             try await Task.sleep(for: .milliseconds(400))
             redis.server.kill()
         }
@@ -30,6 +32,7 @@ struct FaultTests {
             for number in 1...100_000 {
                 try await store.apply(Rows.batch(positions(number), at: Int64(number)))
                 acknowledged = Int64(number)
+                hasBegun.continuation.yield()
             }
         } catch StoreError.unavailable {}
         try await killing.value

@@ -21,7 +21,7 @@ public struct ReplicaConformance: Sendable, CustomStringConvertible {
     ) -> StoreBatch {
         let plain = Sample.put(rows, at: number)
         return StoreBatch(
-            changes: plain.changes, digests: [], after: after, through: plain.through)
+            changes: plain.changes, digests: [], after: after, through: at(number))
     }
 
     private static func expectMoved(
@@ -33,6 +33,20 @@ public struct ReplicaConformance: Sendable, CustomStringConvertible {
             return try expectEqual(found, applied, "where the store says it stands")
         }
         throw ConformanceFailure(description: "a store that stands elsewhere took a batch")
+    }
+
+    private static func place(
+        _ journal: String?, _ number: Int64, _ checksum: String? = nil
+    ) -> JournalPlace {
+        JournalPlace(journal: journal, applied: at(number), checksum: checksum)
+    }
+
+    private static func batch(
+        _ rows: [Row], after: JournalPlace, through: JournalPlace
+    ) -> StoreBatch {
+        StoreBatch(
+            changes: Sample.put(rows, at: through.applied.number).changes, digests: [],
+            after: after, through: through)
     }
 
     public static let checks: [ReplicaConformance] = [
@@ -110,6 +124,86 @@ public struct ReplicaConformance: Sendable, CustomStringConvertible {
                 StorePosition(journal: "j2", applied: at(2), datasets: ["samples"]), digests: [])
             let wanted = StorePosition(journal: "j2", applied: at(2), datasets: ["samples"])
             try expectEqual(try await store.position(), wanted, "the position")
+        },
+        .init(description: "what another journal writes is not taken") { store in
+            let (row, other) = (
+                try Sample.row("g", 1, note: "ours"), try Sample.row("g", 1, note: "theirs")
+            )
+            // Emptied, or never written: nobody's batch continues it.
+            try await expectMoved(to: .none) {
+                try await store.apply(
+                    batch(
+                        [row], after: JournalPlace(journal: "j1", applied: .none),
+                        through: place("j1", 3)))
+            }
+            let ours = StorePosition(
+                journal: "j1", applied: at(3), datasets: ["samples", "others"])
+            try await store.finish(ours, from: .empty, digests: [])
+            try await store.apply(batch([row], after: place("j1", 3), through: place("j1", 4)))
+            let present = StorePosition(place("j1", 4), datasets: ours.datasets)
+            let theirs = StorePosition(place("j2", 4), datasets: ours.datasets)
+            // As far, further, and as if its answer had been lost.
+            for (after, through) in [(4, 5), (3, 4)] as [(Int64, Int64)] {
+                try await expectMoved(to: at(4)) {
+                    try await store.apply(
+                        batch([other], after: place("j2", after), through: place("j2", through)))
+                }
+            }
+            for wrong in [theirs, ours, .empty] {
+                try await expectMoved(to: at(4)) {
+                    try await store.fill([StampedRow(row: other, sequence: at(4))], at: wrong)
+                }
+                try await expectMoved(to: at(4)) {
+                    try await store.begin(["samples"], from: wrong, as: theirs)
+                }
+                try await expectMoved(to: at(4)) {
+                    try await store.finish(theirs, from: wrong, digests: [])
+                }
+            }
+            try expectEqual(try await store.position(), present, "the position")
+            try expectEqual(try await store.row(Sample.key("g", 1))?.row, row, "the row")
+            try await store.begin(
+                ["samples"], from: present, as: StorePosition(place("j2", 1), datasets: []))
+            try await store.fill(
+                [StampedRow(row: other, sequence: at(1))],
+                at: StorePosition(place("j2", 1), datasets: []))
+            try expectEqual(try await store.row(Sample.key("g", 1))?.row, other, "the row")
+        },
+        .init(description: "a journal that went another way is not followed") { store in
+            func row(_ note: String) throws -> Row { try Sample.row("g", 1, note: note) }
+            try await store.finish(
+                StorePosition(place("j1", 3, "a3"), datasets: ["samples", "others"]),
+                from: nil, digests: [])
+            let four = batch(
+                [try row("ours")], after: place("j1", 3, "a3"), through: place("j1", 4, "a4"))
+            for _ in 0..<2 { try await store.apply(four) }
+            // The same numbers, and other entries.
+            for (after, through) in [("a3", "b4"), ("b3", "b4")] {
+                try await expectMoved(to: at(4)) {
+                    try await store.apply(
+                        batch(
+                            [try row("theirs")], after: place("j1", 3, after),
+                            through: place("j1", 4, through)))
+                }
+            }
+            try await expectMoved(to: at(4)) {
+                try await store.apply(
+                    batch(
+                        [try row("theirs")], after: place("j1", 4, "b4"),
+                        through: place("j1", 5, "b5")))
+            }
+            try expectEqual(
+                try await store.row(Sample.key("g", 1))?.row, try row("ours"), "the row")
+            try await store.apply(
+                batch([], after: place("j1", 4, "a4"), through: place("j1", 6, "a6")))
+            try expectEqual(try await store.position().place, place("j1", 6, "a6"), "the place")
+            // A store of before does not say at which entry it is, and does from then on.
+            try await store.finish(
+                StorePosition(place("j1", 6), datasets: ["samples"]), from: nil, digests: [])
+            try expectEqual(try await store.position().place, place("j1", 6), "the place")
+            try await store.apply(
+                batch([], after: place("j1", 6, "a6"), through: place("j1", 7, "a7")))
+            try expectEqual(try await store.position().place, place("j1", 7, "a7"), "the place")
         },
         .init(description: "an unknown dataset cannot be filled") { store in
             try await RowStoreConformance.expectRefused { try await store.begin(["strangers"]) }

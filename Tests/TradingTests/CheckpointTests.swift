@@ -32,14 +32,14 @@ final class FlakyStore: RowStore {
                 content.failures -= 1
                 return true
             }
-            guard batch.through > content.applied else { return false }
+            guard batch.through.applied > content.applied else { return false }
             for change in batch.changes {
                 content.rows[change.key] = change.row.map {
                     StampedRow(row: $0, sequence: change.sequence)
                 }
             }
             for stamp in batch.digests { content.digests[stamp.scope] = stamp.digest }
-            content.applied = batch.through
+            content.applied = batch.through.applied
             return false
         }
         if isFailing { throw .unavailable(store: "flaky", problem: "as the test wants") }

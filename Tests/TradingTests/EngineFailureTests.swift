@@ -21,13 +21,14 @@ private final class FailingJournal: Journal {
         if failures.isReserveWanted { throw .diskFull(path: "/reserve") }
     }
 
-    func append(_ drafts: [EntryDraft]) throws(JournalError) {
+    func append(_ drafts: [EntryDraft]) throws(JournalError) -> [Checksum] {
         if let error = failures.next() { throw error }
         guard let first = drafts.first, first.sequence == head.sequence.next,
             let last = drafts.last
         else { throw .outOfOrder(head: head.sequence, found: .none) }
         head = JournalHead(sequence: last.sequence, checksum: .origin)
         failures.appended(drafts)
+        return []
     }
 
     func entries(after: SequenceNumber, limit: Int) throws(JournalError) -> [Entry] { [] }

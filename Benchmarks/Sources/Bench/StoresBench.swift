@@ -108,8 +108,8 @@ struct StoresBench {
                 alone.append(try await acceptP99(directory + "/alone-\(turn)", [:]))
                 // Each core has a journal of its own, of which the stores are to be copies.
                 for store in stores.values {
-                    try await store.begin(Set(Datasets.catalogue.schemas.map(\.dataset)))
-                    try await store.finish(.empty, digests: [])
+                    try await store.begin(
+                        Set(Datasets.catalogue.schemas.map(\.dataset)), from: nil, as: .empty)
                 }
                 attached.append(try await acceptP99(directory + "/attached-\(turn)", stores))
             }

@@ -23,7 +23,9 @@ public protocol Journal: AnyObject {
 
     /// Appends all or none, with one flush for all of them. When this returns they are durable.
     /// The drafts' sequence numbers must follow the head.
-    func append(_ drafts: [EntryDraft]) throws(JournalError)
+    /// - Returns: the entries' checksums, in their order.
+    @discardableResult
+    func append(_ drafts: [EntryDraft]) throws(JournalError) -> [Checksum]
 
     /// The entries after a sequence number, oldest first, every checksum verified.
     func entries(after sequence: SequenceNumber, limit: Int) throws(JournalError) -> [Entry]

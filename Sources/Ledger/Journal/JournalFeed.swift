@@ -6,10 +6,15 @@ internal import Synchronization
 public struct JournalRun: Sendable {
     public var drafts: [EntryDraft]
     public var changes: [StoreBatch.Change]
+    /// Of the entries, in their order; none where they are not known.
+    public var checksums: [Checksum]
 
-    public init(drafts: [EntryDraft] = [], changes: [StoreBatch.Change] = []) {
+    public init(
+        drafts: [EntryDraft] = [], changes: [StoreBatch.Change] = [], checksums: [Checksum] = []
+    ) {
         self.drafts = drafts
         self.changes = changes
+        self.checksums = checksums
     }
 
     /// Decodes the changes.
@@ -17,6 +22,7 @@ public struct JournalRun: Sendable {
         _ entries: [Entry], in schemas: SchemaCatalogue
     ) throws(CanonicalEncodingError) {
         drafts = entries.map(\.draft)
+        checksums = entries.map(\.checksum)
         changes = []
         changes.reserveCapacity(entries.reduce(0) { $0 + $1.changes.count })
         for entry in entries {
@@ -31,12 +37,16 @@ public struct JournalRun: Sendable {
     /// Of the encoded changes.
     var bytes: Int { drafts.reduce(0) { $0 + $1.bytes } }
 
+    /// About what it takes of memory, in rows: an entry without a change is not nothing.
+    fileprivate var weight: Int { changes.count + drafts.count }
+
     /// What comes after a sequence number.
     func after(_ sequence: SequenceNumber) -> JournalRun {
         guard let first = drafts.first, first.sequence <= sequence else { return self }
+        let rest = drafts.drop { $0.sequence <= sequence }
         return JournalRun(
-            drafts: Array(drafts.drop { $0.sequence <= sequence }),
-            changes: Array(changes.drop { $0.sequence <= sequence }))
+            drafts: Array(rest), changes: Array(changes.drop { $0.sequence <= sequence }),
+            checksums: checksums.suffix(rest.count))
     }
 }
 
@@ -82,7 +92,7 @@ public final class JournalFeed: Sendable {
         guard let last = run.last else { return }
         let waiters = content.withLock { content in
             content.runs.append(run)
-            content.rows += run.changes.count
+            content.rows += run.weight
             content.head = last
             if content.rows > rowsMax { content.forget(downTo: rowsMax / 2) }
             defer { content.waiters = [:] }
@@ -98,6 +108,16 @@ public final class JournalFeed: Sendable {
     ) async throws(JournalError) -> JournalRun {
         if let run = content.withLock({ $0.run(after: sequence, rowsMax) }) { return run }
         return try await files.run(after: sequence, rowsMax: rowsMax)
+    }
+
+    /// The checksum of an entry; nil when the journal has no such entry. Throws `deleted` where it is
+    /// not there any more.
+    public func checksum(of sequence: SequenceNumber) async throws(JournalError) -> Checksum? {
+        let before = SequenceNumber(rawValue: sequence.rawValue - 1)
+        if let run = content.withLock({ $0.run(after: before, 1) }) {
+            return run.drafts.first?.sequence == sequence ? run.checksums.first : nil
+        }
+        return try await files.checksum(of: sequence)
     }
 
     /// Returns when there may be entries after a sequence number, or the task is cancelled.
@@ -136,6 +156,7 @@ extension JournalFeed.Content {
             let rest = run.after(sequence)
             found.drafts += rest.drafts
             found.changes += rest.changes
+            found.checksums += rest.checksums
             bytes += rest.bytes
             if found.changes.count >= rowsMax || bytes >= JournalFeed.bytesMax { break }
         }
@@ -145,7 +166,7 @@ extension JournalFeed.Content {
     fileprivate mutating func forget(downTo rowsMax: Int) {
         var index = runs.startIndex
         while rows > rowsMax, index < runs.endIndex - 1 {
-            rows -= runs[index].changes.count
+            rows -= runs[index].weight
             start = runs[index].last ?? start
             index += 1
         }
@@ -170,12 +191,37 @@ private final class JournalFiles: @unchecked Sendable {
     func run(
         after sequence: SequenceNumber, rowsMax: Int
     ) async throws(JournalError) -> JournalRun {
-        let outcome: Result<JournalRun, JournalError> = await withCheckedContinuation {
-            continuation in
+        try await read { [directory, schemas] reader throws(JournalError) in
+            // An order has a handful of changes.
+            let entries = try reader.entries(
+                after: sequence, limit: max(1, rowsMax / 4), bytesMax: JournalFeed.bytesMax)
+            do {
+                return try JournalRun(entries, in: schemas)
+            } catch {
+                throw .damaged(
+                    file: directory, after: sequence, problem: "a row cannot be decoded: \(error)")
+            }
+        }
+    }
+
+    private func opened() throws(JournalError) -> JournalReader {
+        if let reader { return reader }
+        let new = try JournalReader(directory: directory)
+        reader = new
+        return new
+    }
+
+    func checksum(of sequence: SequenceNumber) async throws(JournalError) -> Checksum? {
+        try await read { reader throws(JournalError) in try reader.checksum(of: sequence) }
+    }
+
+    private func read<Found: Sendable>(
+        _ body: @escaping @Sendable (JournalReader) throws(JournalError) -> Found
+    ) async throws(JournalError) -> Found {
+        let outcome: Result<Found, JournalError> = await withCheckedContinuation { continuation in
             queue.async {
                 do throws(JournalError) {
-                    continuation.resume(
-                        returning: .success(try self.read(after: sequence, rowsMax)))
+                    continuation.resume(returning: .success(try body(try self.opened())))
                 } catch {
                     self.reader = nil
                     continuation.resume(returning: .failure(error))
@@ -183,21 +229,5 @@ private final class JournalFiles: @unchecked Sendable {
             }
         }
         return try outcome.get()
-    }
-
-    private func read(
-        after sequence: SequenceNumber, _ rowsMax: Int
-    ) throws(JournalError) -> JournalRun {
-        if reader == nil { reader = try JournalReader(directory: directory) }
-        guard let reader else { return JournalRun() }
-        // An order has a handful of changes.
-        let entries = try reader.entries(
-            after: sequence, limit: max(1, rowsMax / 4), bytesMax: JournalFeed.bytesMax)
-        do {
-            return try JournalRun(entries, in: schemas)
-        } catch {
-            throw .damaged(
-                file: directory, after: sequence, problem: "a row cannot be decoded: \(error)")
-        }
     }
 }

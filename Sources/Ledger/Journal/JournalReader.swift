@@ -55,6 +55,23 @@ public final class JournalReader {
         return found
     }
 
+    /// The checksum of an entry; nil when the journal has no such entry. Throws as `entries` does.
+    public func checksum(of sequence: SequenceNumber) throws(JournalError) -> Checksum? {
+        let before = SequenceNumber(rawValue: sequence.rawValue - 1)
+        do throws(JournalError) {
+            let entry = try entries(after: before, limit: 1).first
+            return entry?.sequence == sequence ? entry?.checksum : nil
+        } catch .deleted(let file, let after, let through) {
+            // The last entry before the oldest file is known by that file's header.
+            guard through == sequence, let oldest = try JournalFile.all(in: directory).first else {
+                throw .deleted(file: file, after: after, through: through)
+            }
+            return try open(oldest).header.previous.checksum
+        } catch {
+            throw error
+        }
+    }
+
     /// The last entry's sequence and checksum, the entry itself verified.
     public func head() throws(JournalError) -> JournalHead {
         guard let newest = try JournalFile.all(in: directory).last else {

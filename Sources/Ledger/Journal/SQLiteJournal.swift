@@ -68,8 +68,9 @@ public final class SQLiteJournal: Journal {
         }
     }
 
-    public func append(_ drafts: [EntryDraft]) throws(JournalError) {
-        if drafts.isEmpty { return }
+    @discardableResult
+    public func append(_ drafts: [EntryDraft]) throws(JournalError) -> [Checksum] {
+        if drafts.isEmpty { return [] }
         if bytesInFile >= options.rollAtBytes, head.sequence >= firstInFile {
             do throws(JournalError) {
                 try roll()
@@ -95,6 +96,7 @@ public final class SQLiteJournal: Journal {
         }
         bytesInFile += rows.reduce(0) { $0 + $1.body.count + 64 }
         head = chain
+        return rows.map(\.checksum)
     }
 
     public func entries(

@@ -4,13 +4,13 @@ extension StoreBatch {
     /// searching them.
     /// - Parameter isWanted: whether a dataset is to be in the batch.
     public init(
-        net runs: [JournalRun], after: SequenceNumber? = nil,
+        net runs: [JournalRun], after: JournalPlace? = nil,
         of isWanted: (String) -> Bool = { _ in true }
     ) {
         var changes: [Change] = []
         var places: [RowKey: Int] = [:]
         var digests: [DigestScope: Digest] = [:]
-        var through = after ?? .none
+        var through = after ?? JournalPlace(applied: .none)
         places.reserveCapacity(runs.reduce(0) { $0 + $1.changes.count })
         for run in runs {
             for change in run.changes where isWanted(change.key.dataset) {
@@ -25,7 +25,10 @@ extension StoreBatch {
                 for stamp in draft.digests where isWanted(stamp.scope.dataset) {
                     digests[stamp.scope] = stamp.digest
                 }
-                through = draft.sequence
+            }
+            if let last = run.last {
+                through.applied = last
+                through.checksum = run.checksums.last?.short
             }
         }
         self.init(

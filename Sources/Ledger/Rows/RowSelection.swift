@@ -65,7 +65,7 @@ extension RowQuery {
 
 extension Value {
     /// The order of keys: by the first field that differs.
-    fileprivate static func precede(
+    public static func precede(
         _ left: some Sequence<Value>, _ right: some Sequence<Value>
     ) -> Bool {
         for (one, other) in zip(left, right) where one != other { return one.precedes(other) }

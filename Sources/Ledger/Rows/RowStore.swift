@@ -41,13 +41,12 @@ public struct StoreBatch: Sendable {
     /// The entry at which the store must stand for the run to continue it: one that stands elsewhere
     /// throws `moved`, except at `through`, where the run is there already. Nil: what is there already
     /// is passed over, anything else taken.
-    public let after: SequenceNumber?
-    /// The last entry of the run.
-    public let through: SequenceNumber
+    public let after: JournalPlace?
+    /// The last entry of the run. Where it names a journal, the store must be that journal's.
+    public let through: JournalPlace
 
     public init(
-        changes: [Change], digests: [DigestStamp], after: SequenceNumber? = nil,
-        through: SequenceNumber
+        changes: [Change], digests: [DigestStamp], after: JournalPlace?, through: JournalPlace
     ) {
         self.changes = changes
         self.digests = digests
@@ -55,13 +54,26 @@ public struct StoreBatch: Sendable {
         self.through = through
     }
 
-    /// Whether a store at this entry has to take the run.
+    /// Of no journal in particular.
+    public init(
+        changes: [Change], digests: [DigestStamp], after: SequenceNumber? = nil,
+        through: SequenceNumber
+    ) {
+        self.init(
+            changes: changes, digests: digests, after: after.map { JournalPlace(applied: $0) },
+            through: JournalPlace(applied: through))
+    }
+
+    /// Whether a store at this place has to take the run.
     public func isDue(
-        at applied: SequenceNumber, of store: String
+        at place: JournalPlace, of store: String
     ) throws(StoreError) -> Bool {
-        if applied == through { return false }
-        if let after, applied != after { throw .moved(store: store, applied: applied) }
-        return applied < through
+        let isThere = place.applied == through.applied
+        let continues = isThere ? place.isSameEntry(as: through) : after?.isSameEntry(as: place)
+        guard through.journal == nil || through.journal == place.journal, continues ?? true else {
+            throw .moved(store: store, applied: place.applied)
+        }
+        return place.applied < through.applied
     }
 }
 

@@ -40,6 +40,9 @@ public struct FileLayout: Sendable, Hashable {
     let shown: [Shown]
     /// What is neither in the path, the entry nor shown: it lies with the stamps.
     let hidden: [Int]
+    /// What tells the layout from another one of the dataset: the path, a line's end, the rest. A field
+    /// that is declared later does not change it.
+    let identity: String
 
     /// - Parameters:
     ///   - path: relative to the store, as `{account_id}/held_days.json`. It may name fields that are no
@@ -82,6 +85,8 @@ public struct FileLayout: Sendable, Hashable {
         }
         let visible = named.union(shown.map(\.index))
         hidden = schema.fields.indices.filter { !visible.contains($0) }
+        let names = fields.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        identity = "\(path)\n\(format.rawValue) \(content) \(names.joined(separator: ","))"
         if format == .csv, content != .object || entry == nil {
             throw FileLayoutError(
                 problem:
@@ -94,6 +99,11 @@ public struct FileLayout: Sendable, Hashable {
     public init(schema: Schema) throws(FileLayoutError) {
         let folder = schema.accountField.map { "{\(schema.fields[$0].name)}/" } ?? ""
         try self.init(schema: schema, path: folder + schema.dataset + ".json")
+    }
+
+    /// Where the files of an earlier layout are, by its identity; nil when no file can have been.
+    func earlier(_ identity: String) -> FileLayout? {
+        try? FileLayout(schema: schema, path: String(identity.prefix { $0 != "\n" }))
     }
 
     private static func check(_ path: String) throws(FileLayoutError) {
@@ -164,6 +174,16 @@ public struct FileLayout: Sendable, Hashable {
     }
 
     // MARK: Names
+
+    /// How many key fields the path tells, when those are the first ones: then the files stand in the
+    /// order of the keys, one after the other. Nil otherwise.
+    var orderingCount: Int? {
+        let indexes = pathFields.values.sorted()
+        guard indexes == Array(indexes.indices), indexes.count <= schema.keyCount else {
+            return nil
+        }
+        return indexes.count
+    }
 
     /// The file of a row, relative to the store.
     func file(of values: [Value]) throws(StoreError) -> String {

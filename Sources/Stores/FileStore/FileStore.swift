@@ -65,12 +65,14 @@ public actor FileStore: ReplicaStore {
     // MARK: - Writing
 
     public func appliedSequence() async throws(StoreError) -> SequenceNumber {
-        try storeFile().position.applied
+        try storeFile().place.applied
     }
 
     public func position() async throws(StoreError) -> StorePosition {
-        try storeFile().position
+        try storeFile().position(in: identities)
     }
+
+    private var identities: [String: String] { layouts.mapValues(\.identity) }
 
     public func digests() async throws(StoreError) -> [DigestStamp] {
         try storeFile().digests.map { DigestStamp(scope: $0.key, digest: $0.value) }
@@ -78,7 +80,7 @@ public actor FileStore: ReplicaStore {
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
         var state = try storeFile()
-        guard try batch.isDue(at: state.position.applied, of: folder.root) else { return }
+        guard try batch.isDue(at: state.place, of: folder.root) else { return }
         var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
         var datasets: [String: String] = [:]
         for change in batch.changes {
@@ -98,43 +100,60 @@ public actor FileStore: ReplicaStore {
             datasets[file] = change.key.dataset
         }
         try write(changes, datasets)
-        state.position.applied = batch.through
+        state.place.applied = batch.through.applied
+        state.place.checksum = batch.through.checksum
         for stamp in batch.digests { state.digests[stamp.scope] = stamp.digest }
         try save(state)
     }
 
-    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+    public func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         for dataset in datasets { _ = try layout(dataset) }
-        // What cannot be read is begun anew: nothing is whole then.
         var state: StoreFile
         do throws(StoreError) {
             state = try storeFile()
+            try state.position(in: identities).expect(found, of: folder.root)
         } catch {
-            guard case .damaged = error else { throw error }
+            // What cannot be read is begun anew: nothing is whole then.
+            guard case .damaged = error, found == nil else { throw error }
             state = StoreFile()
         }
-        state.position.datasets.subtract(datasets)
+        state.take(begun, in: identities)
         state.digests = state.digests.filter { !datasets.contains($0.key.dataset) }
-        try save(state)
-        var removed: [String] = []
+        var earlier: [FileLayout] = []
         for dataset in datasets {
             let layout = try layout(dataset)
-            for file in try folder.files() {
-                if layout.values(ofFile: file) == nil {
-                    // Only what opsd wrote itself, when names were spelled otherwise.
-                    guard layout.isOfBefore(file), try folder.identity(Self.stamps(file)) != nil
-                    else { continue }
-                }
-                forget(file)
-                try folder.remove(file)
-                try folder.remove(Self.stamps(file))
-                removed += [file, Self.stamps(file)]
+            let others = (state.layouts[dataset] ?? []).filter { $0 != layout.identity }
+            state.layouts[dataset] = others + [layout.identity]
+            earlier += others.compactMap { layout.earlier($0) }
+        }
+        try save(state)
+        let respelled = datasets.compactMap { layouts[$0] }
+        var removed: [String] = []
+        for file in try files(withVanished: true) {
+            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil })?.key {
+                guard datasets.contains(owner) else { continue }
+            } else {
+                // What an earlier layout or spelling had there, if opsd wrote it.
+                guard
+                    earlier.contains(where: { $0.values(ofFile: file) != nil })
+                        || respelled.contains(where: { $0.isOfBefore(file) }),
+                    try folder.identity(Self.stamps(file)) != nil
+                else { continue }
             }
+            forget(file)
+            try folder.remove(file)
+            try folder.remove(Self.stamps(file))
+            removed += [file, Self.stamps(file)]
         }
         try folder.flushFolders(of: removed)
     }
 
-    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    public func fill(
+        _ rows: [StampedRow], at begun: StorePosition?
+    ) async throws(StoreError) {
+        try storeFile().position(in: identities).expect(begun, of: folder.root)
         var changes: [String: [(name: String, entry: RowFile.Entry?)]] = [:]
         var datasets: [String: String] = [:]
         for stamped in rows {
@@ -149,37 +168,47 @@ public actor FileStore: ReplicaStore {
     }
 
     public func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
         var state = try storeFile()
-        state.position = position
+        try state.position(in: identities).expect(begun, of: folder.root)
+        state.take(position, in: identities)
         for stamp in digests { state.digests[stamp.scope] = stamp.digest }
         try save(state)
     }
 
-    /// Rows first, then their stamps, each kind flushed before the next begins.
+    /// Rows first, then their stamps, each kind flushed before the next begins. A file that shows the rows
+    /// already stays as it is, byte for byte: another program may have written it.
     private func write(
         _ changes: [String: [(name: String, entry: RowFile.Entry?)]],
         _ datasets: [String: String]
     ) throws(StoreError) {
         var written: [(file: String, layout: FileLayout, rows: RowFile)] = []
+        var same: Set<String> = []
         for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
             let layout = try layout(datasets[file] ?? "")
-            var rows = try load(file, layout)
-            for (name, entry) in changed { rows.entries[name] = entry }
+            let present = try load(file, layout)
+            var rows = present
+            for (name, entry) in changed {
+                rows.entries[name] = entry
+                rows.vanished[name] = nil
+            }
+            if !rows.entries.isEmpty, rows.shows(the: present) { same.insert(file) }
             written.append((file, layout, rows))
         }
         for (file, layout, rows) in written {
             forget(file)
             if rows.entries.isEmpty {
                 try folder.remove(file)
+            } else if same.contains(file) {
+                try folder.flush(file)
             } else {
                 try folder.replace(file, with: try bytes(of: rows, file, layout))
             }
         }
         try folder.flushFolders(of: written.map(\.file))
         for (file, layout, rows) in written {
-            if rows.entries.isEmpty {
+            if rows.entries.isEmpty, rows.vanished.isEmpty {
                 try folder.remove(Self.stamps(file))
             } else {
                 try folder.replace(Self.stamps(file), with: layout.stampBytes(of: rows))
@@ -207,9 +236,11 @@ public actor FileStore: ReplicaStore {
             throw .refused(store: folder.root, problem: "\(key) is no key of \(key.dataset)")
         }
         for (file, name) in try places(of: key, layout) {
-            guard let entry = try load(file, layout).entries[name],
-                let path = layout.values(ofFile: file)
-            else { continue }
+            let rows = try load(file, layout)
+            guard let entry = rows.entries[name], let path = layout.values(ofFile: file) else {
+                if rows.vanished[name] != nil, try isWhole(layout) { throw vanished(name, file) }
+                continue
+            }
             return try stamped(layout.row(name, entry, inFile: path), file, name)
         }
         return nil
@@ -218,7 +249,10 @@ public actor FileStore: ReplicaStore {
     public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
         let layout = try layout(query.dataset)
         return try query.page(
-            of: try candidates(query, layout), in: layout.schema, store: folder.root)
+            of: try candidates(
+                query, layout,
+                limit: query.order == nil && query.offset == 0 ? query.limit : nil),
+            in: layout.schema, store: folder.root)
     }
 
     public func count(_ query: RowQuery) async throws(StoreError) -> Int {
@@ -229,22 +263,51 @@ public actor FileStore: ReplicaStore {
     }
 
     /// The rows of all files that may hold what is asked for.
+    /// - Parameter limit: so many of the first ones in the order of the keys are enough.
     private func candidates(
-        _ query: RowQuery, _ layout: FileLayout
+        _ query: RowQuery, _ layout: FileLayout, limit: Int? = nil
     ) throws(StoreError) -> [StampedRow] {
         let wanted = query.matching.compactMap { field, values in
             layout.pathFields[field].map { (index: $0, values: Set(values)) }
         }
-        var found: [StampedRow] = []
-        for file in try folder.files() {
+        var files: [(file: String, path: [Int: Value])] = []
+        let isWhole = try isWhole(layout)
+        for file in try self.files(withVanished: isWhole) {
             guard let path = layout.values(ofFile: file),
                 wanted.allSatisfy({ $0.values.contains(path[$0.index] ?? .null) })
             else { continue }
-            for (name, entry) in try load(file, layout).entries {
-                found.append(try stamped(layout.row(name, entry, inFile: path), file, name))
+            files.append((file, path))
+        }
+        let limit = layout.orderingCount == nil ? nil : limit
+        if limit != nil { files = first(files, after: query.afterKey, layout) }
+        var found: [StampedRow] = []
+        var count = 0
+        for (file, path) in files {
+            if let limit, count >= limit { break }
+            var rows: [StampedRow] = []
+            let content = try load(file, layout)
+            if isWhole, let name = content.vanished.keys.min() { throw vanished(name, file) }
+            for (name, entry) in content.entries {
+                rows.append(try stamped(layout.row(name, entry, inFile: path), file, name))
             }
+            if limit != nil {
+                rows = try query.matches(among: rows, in: layout.schema, store: folder.root)
+                count += rows.count
+            }
+            found += rows
         }
         return found
+    }
+
+    /// In the order of the keys, without those whose rows all stand before one.
+    private func first(
+        _ files: [(file: String, path: [Int: Value])], after key: [Value]?, _ layout: FileLayout
+    ) -> [(file: String, path: [Int: Value])] {
+        let count = layout.orderingCount ?? 0
+        func prefix(_ path: [Int: Value]) -> [Value] { (0..<count).map { path[$0] ?? .null } }
+        return files.filter { file in
+            key.map { !Value.precede(prefix(file.path), $0.prefix(count)) } ?? true
+        }.sorted { Value.precede(prefix($0.path), prefix($1.path)) }
     }
 
     /// Where a row may be: one place where its key tells the file, otherwise every file that has it.
@@ -260,10 +323,10 @@ public actor FileStore: ReplicaStore {
             return (try? layout.file(of: values)).map { [($0, name)] } ?? []
         }
         var places: [(file: String, name: String)] = []
-        for file in try folder.files() {
+        for file in try files(withVanished: true) {
             guard let path = layout.values(ofFile: file),
                 path.allSatisfy({ $0.key >= key.values.count || key.values[$0.key] == $0.value }),
-                try load(file, layout).entries[name] != nil
+                try load(file, layout).knows(name)
             else { continue }
             places.append((file, name))
         }
@@ -281,9 +344,38 @@ public actor FileStore: ReplicaStore {
         return row
     }
 
+    // MARK: - What is gone
+
+    /// Whether every row that has a stamp must be there. While a dataset is being filled, or was never
+    /// filled, what is missing tells nothing.
+    private func isWhole(_ layout: FileLayout) throws(StoreError) -> Bool {
+        try storeFile().position(in: identities).datasets.contains(layout.schema.dataset)
+    }
+
+    private func vanished(_ name: String, _ file: String) -> StoreError {
+        .damaged(
+            store: folder.root,
+            problem:
+                "\(file): what opsd wrote as '\(name.prefix(80))' is gone; put it back, or run 'opsd "
+                + "rebuild' for this store")
+    }
+
+    /// - Parameter withVanished: also those that are gone and whose stamps are there.
+    private func files(withVanished: Bool) throws(StoreError) -> [String] {
+        let present = try folder.files()
+        guard withVanished else { return present }
+        let known = Set(present)
+        return try present
+            + folder.files(below: Self.stampFolder).lazy
+            .map { String($0.dropFirst(Self.stampFolder.count + 1).dropLast(".json".count)) }
+            .filter { !known.contains($0) }
+    }
+
     // MARK: - Files
 
-    private static func stamps(_ file: String) -> String { ".opsd/stamps/" + file + ".json" }
+    private static let stampFolder = ".opsd/stamps"
+
+    private static func stamps(_ file: String) -> String { stampFolder + "/" + file + ".json" }
 
     private func load(_ file: String, _ layout: FileLayout) throws(StoreError) -> RowFile {
         let identity = try folder.identity(file)
@@ -291,19 +383,16 @@ public actor FileStore: ReplicaStore {
         if let known = known[file], known.rows == identity, known.stamps == stampIdentity {
             return known.file
         }
-        guard let bytes = try folder.read(file) else { return RowFile() }
+        let (bytes, stamps) = (try folder.read(file), try folder.read(Self.stamps(file)))
+        if bytes == nil, stamps == nil { return RowFile() }
         let rows: RowFile
-        do {
-            rows = try layout.read(bytes, stamps: try folder.read(Self.stamps(file)))
-        } catch let error as RowFileError {
+        do throws(RowFileError) {
+            rows = try layout.read(bytes, stamps: stamps)
+        } catch {
             throw .damaged(
                 store: folder.root,
                 problem:
                     "\(file): \(error.problem); correct it, or run 'opsd rebuild' for this store")
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            throw .unavailable(store: folder.root, problem: "\(file): \(error)")
         }
         remember(file, rows, identity, stampIdentity)
         return rows
@@ -340,7 +429,7 @@ public actor FileStore: ReplicaStore {
                 problem: "\(StoreFile.name) cannot be read; run 'opsd rebuild' for this store")
         }
         if read.spelling < KeyTemplate.spelling {
-            read.position.datasets.subtract(layouts.filter { $1.earlierPath != nil }.keys)
+            read.datasets.subtract(layouts.filter { $1.earlierPath != nil }.keys)
         }
         read.identity = identity
         state = read
@@ -348,10 +437,14 @@ public actor FileStore: ReplicaStore {
     }
 
     private func save(_ new: StoreFile) throws(StoreError) {
+        var new = new
+        // One from before layouts were kept has the present ones.
+        for dataset in new.datasets where new.layouts[dataset] == nil {
+            new.layouts[dataset] = layouts[dataset].map { [$0.identity] }
+        }
         state = nil
         try folder.replace(StoreFile.name, with: new.bytes)
         try folder.flushFolders(of: [StoreFile.name])
-        var new = new
         new.identity = try folder.identity(StoreFile.name)
         state = new
     }

@@ -86,6 +86,14 @@ struct Folder: Sendable {
         }
     }
 
+    /// Makes the bytes durable that somebody has written.
+    func flush(_ file: String) throws(StoreError) {
+        let descriptor = open(path(file), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { throw failure(file, errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failure(file, errno) }
+    }
+
     func remove(_ file: String) throws(StoreError) {
         guard unlink(path(file)) == 0 || errno == ENOENT else { throw failure(file, errno) }
     }

@@ -17,6 +17,17 @@ struct RowFile: Sendable, Equatable {
     }
 
     var entries: [String: Entry] = [:]
+    /// Rows that have a stamp and are not there. What writes the file keeps their stamps, so that it is
+    /// still seen.
+    var vanished: [String: Stamp] = [:]
+
+    func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
+
+    /// Whether other programs see the same rows in both.
+    func shows(the other: RowFile) -> Bool {
+        entries.count == other.entries.count
+            && entries.allSatisfy { other.entries[$0.key]?.shown == $0.value.shown }
+    }
 
     var names: [String] { entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 }
@@ -88,8 +99,10 @@ extension FileLayout {
     func stampBytes(of file: RowFile) -> [UInt8] {
         var bytes: [UInt8] = [UInt8(ascii: "{")]
         var isFirst = true
-        for name in file.names {
-            guard let stamp = file.entries[name]?.stamp else { continue }
+        let stamps = file.entries.compactMapValues(\.stamp).merging(file.vanished) { own, _ in own }
+        for (name, stamp) in stamps.sorted(by: {
+            $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
+        }) {
             bytes += Array((isFirst ? "\n" : ",\n").utf8)
             isFirst = false
             RowJSON.appendQuoted(name, to: &bytes)
@@ -126,16 +139,22 @@ extension FileLayout {
 
     // MARK: Reading
 
-    /// - Parameter stamps: nil where there are none.
-    func read(_ bytes: [UInt8], stamps: [UInt8]?) throws(RowFileError) -> RowFile {
+    /// - Parameters:
+    ///   - bytes: nil where the file is gone.
+    ///   - stamps: nil where there are none.
+    func read(_ bytes: [UInt8]?, stamps: [UInt8]?) throws(RowFileError) -> RowFile {
         var file = RowFile()
+        if let bytes { try read(bytes, into: &file) }
+        if let stamps { try readStamps(stamps, into: &file) }
+        return file
+    }
+
+    private func read(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
         if format == .csv {
             try readCSV(bytes, into: &file)
         } else {
             try readJSON(bytes, into: &file)
         }
-        if let stamps { try readStamps(stamps, into: &file) }
-        return file
     }
 
     private func readJSON(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
@@ -235,7 +254,7 @@ extension FileLayout {
         guard let members = try parsed(bytes).members else {
             throw RowFileError(problem: "its stamps are no object")
         }
-        for (name, member) in members where file.entries[name] != nil {
+        for (name, member) in members {
             guard let parts = member.elements, let sequence = parts.first?.integer else {
                 throw RowFileError(problem: "the stamp of '\(name.prefix(80))' has no sequence")
             }
@@ -256,8 +275,13 @@ extension FileLayout {
             if !nulls.isEmpty, let entry = file.entries[name] {
                 file.entries[name]?.shown = zip(shown, entry.shown).map { exact($1, $0.field) }
             }
-            file.entries[name]?.stamp = RowFile.Stamp(
+            let stamp = RowFile.Stamp(
                 sequence: SequenceNumber(rawValue: Int64(sequence)), hidden: values)
+            if file.entries[name] == nil {
+                file.vanished[name] = stamp
+            } else {
+                file.entries[name]?.stamp = stamp
+            }
         }
     }
 

@@ -5,7 +5,12 @@ internal import Ledger
 struct StoreFile: Sendable {
     static let name = ".opsd/store.json"
 
-    var position = StorePosition.empty
+    var place = StorePosition.empty.place
+    /// The datasets that were filled.
+    var datasets: Set<String> = []
+    /// The layouts in which opsd has put a dataset's rows, the present one last: while it is being filled,
+    /// also those whose files may not be gone yet.
+    var layouts: [String: [String]] = [:]
     var digests: [DigestScope: Digest] = [:]
     /// In which names of files are written; of the first one there is no mention.
     var spelling = KeyTemplate.spelling
@@ -18,10 +23,17 @@ struct StoreFile: Sendable {
         guard let json = try? JSONValue(parsing: bytes), let applied = json["applied"]?.integer,
             let datasets = json["datasets"]?.elements, let stamps = json["digests"]?.elements
         else { return nil }
-        position = StorePosition(
+        place = JournalPlace(
             journal: json["journal"]?.text, applied: SequenceNumber(rawValue: Int64(applied)),
-            datasets: Set(datasets.compactMap(\.text)))
+            checksum: json["checksum"]?.text)
+        self.datasets = Set(datasets.compactMap(\.text))
         spelling = json["spelling"]?.integer ?? 1
+        for item in json["layouts"]?.elements ?? [] {
+            guard let dataset = item["dataset"]?.text, let layout = item["layout"]?.text else {
+                return nil
+            }
+            layouts[dataset, default: []].append(layout)
+        }
         for stamp in stamps {
             guard let dataset = stamp["dataset"]?.text, let account = stamp["account"]?.text,
                 let digits = stamp["sum"]?.text, let sum = UInt128(digits, radix: 16),
@@ -29,6 +41,21 @@ struct StoreFile: Sendable {
             else { return nil }
             digests[DigestScope(dataset: dataset, account: account)] = Digest(
                 sum: sum, count: Int64(count))
+        }
+    }
+
+    /// - Parameter present: what tells a layout from another one, by dataset.
+    func position(in present: [String: String]) -> StorePosition {
+        var filled: [String: String?] = [:]
+        for dataset in datasets { filled.updateValue(layouts[dataset]?.last, forKey: dataset) }
+        return StorePosition(place, datasets: StorePosition.whole(filled, in: present))
+    }
+
+    mutating func take(_ position: StorePosition, in present: [String: String]) {
+        place = position.place
+        datasets = position.datasets
+        for dataset in datasets {
+            if let layout = present[dataset] { layouts[dataset] = [layout] }
         }
     }
 
@@ -41,15 +68,25 @@ struct StoreFile: Sendable {
                 $0.number("count", digest.count)
             }
         }
-        let datasets = position.datasets.sorted().map { name in
+        let lying = layouts.sorted { $0.key < $1.key }.flatMap { dataset, layouts in
+            layouts.map { layout in
+                JSONText.object {
+                    $0.string("dataset", dataset)
+                    $0.string("layout", layout)
+                }
+            }
+        }
+        let datasets = datasets.sorted().map { name in
             var text: [UInt8] = []
             RowJSON.appendQuoted(name, to: &text)
             return String(decoding: text, as: UTF8.self)
         }
         let text = JSONText.object {
-            $0.string("journal", position.journal)
-            $0.number("applied", position.applied.rawValue)
+            $0.string("journal", place.journal)
+            $0.number("applied", place.applied.rawValue)
+            $0.string("checksum", place.checksum)
             $0.number("spelling", KeyTemplate.spelling)
+            $0.value("layouts", .array(lying))
             $0.value("digests", .array(stamps))
         }
         // The list of names goes before the closing brace.

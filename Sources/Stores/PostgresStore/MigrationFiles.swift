@@ -16,10 +16,13 @@ extension Migration {
         make(
             5, "position_values", PackageResources._005_position_values_up_sql,
             PackageResources._005_position_values_down_sql),
+        make(
+            6, "copies", PackageResources._006_copies_up_sql,
+            PackageResources._006_copies_down_sql),
     ]
 
     /// Those of opsd's own tables, in its schema. A database with more of them keeps those.
-    static let own = all.filter { ["store"].contains($0.name) }
+    static let own = all.filter { ["store", "copies"].contains($0.name) }
 
     private static func make(
         _ version: Int64, _ name: String, _ up: [UInt8], _ down: [UInt8]

@@ -2,22 +2,32 @@ public import Ledger
 
 extension PostgresStore: ReplicaStore {
     public func position() async throws(StoreError) -> StorePosition {
-        try await use { try StampRows.position($0) }
+        let layouts = layouts
+        return try await use { try StampRows.position($0, layouts: layouts) }
     }
 
-    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+    public func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         var tables: [PostgresTable] = []
         for dataset in datasets.sorted() { tables.append(try table(dataset)) }
-        let emptied = tables
+        let (emptied, layouts, name) = (tables, layouts, name)
         let shapes = try await use { link in
             try Preparation.alone(link) {
                 // What is not opsd's to write is not opsd's to empty.
                 for table in emptied { try table.check(link) }
+                try link.transaction {
+                    try StampRows.position(link, layouts: layouts, locking: true)
+                        .expect(found, of: name)
+                    try link.pipeline(
+                        StampRows.take(begun, layouts: layouts)
+                            + emptied.map { StampRows.forgetDigests(of: $0.schema.dataset) })
+                }
                 var shapes: [String: TableShape] = [:]
                 for table in emptied {
                     try link.transaction {
+                        try table.takeOutEarlier(link)
                         if try table.exists(link) { try link.execute("TRUNCATE \(table.name)") }
-                        try link.pipeline(StampRows.forget(table.schema.dataset))
                     }
                     shapes[table.schema.dataset] = try table.prepare(link, isRebuilding: true)
                 }
@@ -27,22 +37,30 @@ extension PostgresStore: ReplicaStore {
         setShapes(shapes)
     }
 
-    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    public func fill(
+        _ rows: [StampedRow], at begun: StorePosition?
+    ) async throws(StoreError) {
         let writes = try await writes(Dictionary(grouping: rows, by: \.row.dataset))
+        let (layouts, name) = (layouts, name)
         try await use { link in
             try link.transaction {
+                try StampRows.position(link, layouts: layouts, locking: true)
+                    .expect(begun, of: name)
                 try link.pipeline(try writes.flatMap { try $0.copy(link) })
             }
         }
     }
 
     public func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
+        let (layouts, name) = (layouts, name)
         try await use { link in
             try link.transaction {
-                _ = try StampRows.applied(link, locking: true)
-                try link.pipeline(StampRows.write(digests) + StampRows.take(position))
+                try StampRows.position(link, layouts: layouts, locking: true)
+                    .expect(begun, of: name)
+                try link.pipeline(
+                    StampRows.write(digests) + StampRows.take(position, layouts: layouts))
             }
         }
     }

@@ -12,6 +12,8 @@ public actor PostgresStore: RowStore {
     private let pool: ConnectionPool<PostgresConnection>
     /// Nil until the database has been prepared. Only tables that were found fit are among them.
     private var shapes: [String: TableShape]?
+    /// When the partitions were made last, in days since 1970 (UTC).
+    private var partitionedDay: Int64?
 
     /// - Parameter layouts: by dataset, for those that do not lie as their schema says. Refused: a name
     ///   that PostgreSQL cannot have, a field that is not there.
@@ -45,8 +47,18 @@ public actor PostgresStore: RowStore {
     /// Closes the connections; what comes later is refused.
     public func close() async { await pool.close() }
 
-    /// Keeps the pool at its size. For a caller who does this every few seconds.
-    public func maintain() async { await pool.maintain() }
+    /// Keeps the pool at its size, and once a day sees that `audit_logs` has the partitions of the months
+    /// to come. For a caller who does this every few seconds.
+    public func maintain() async throws(StoreError) { try await maintain(at: .now()) }
+
+    func maintain(at now: Timestamp) async throws(StoreError) {
+        await pool.maintain()
+        // A database that was not used yet is not asked for this alone.
+        let day = now.microseconds / 86_400_000_000
+        guard settings.makesTradingTables, shapes != nil, day != partitionedDay else { return }
+        try await makeAuditPartitions(from: now)
+        partitionedDay = day
+    }
 
     public var connections: PoolUse {
         get async { await pool.use }
@@ -55,7 +67,7 @@ public actor PostgresStore: RowStore {
     // MARK: - RowStore
 
     public func appliedSequence() async throws(StoreError) -> SequenceNumber {
-        try await use { try StampRows.applied($0, locking: false).applied }
+        try await position().applied
     }
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
@@ -73,8 +85,7 @@ public actor PostgresStore: RowStore {
         let name = settings.name
         try await use { link in
             try link.transaction {
-                let (_, applied) = try StampRows.applied(link, locking: true)
-                guard try batch.isDue(at: applied, of: name) else { return }
+                guard try batch.isDue(at: StampRows.lockedPlace(link), of: name) else { return }
                 let rest = try writes.flatMap { try $0.copy(link) }
                 try link.pipeline(
                     rest + StampRows.write(batch.digests) + [StampRows.move(to: batch.through)])
@@ -108,15 +119,23 @@ public actor PostgresStore: RowStore {
 
     // MARK: - Tables
 
-    /// Makes the partitions of `audit_logs` for the present month and so many after it; those that are
-    /// there stay as they are. For a caller who does this at least once a month.
-    public func makeAuditPartitions(months: Int = 3) async throws(StoreError) {
+    /// Makes the partitions of `audit_logs` for a moment's month and so many after it; those that are
+    /// there stay as they are. A month without one takes no lines until it has one, which can be made at
+    /// any time. Refused where a table that is no partition has the name of one.
+    public func makeAuditPartitions(
+        from now: Timestamp = .now(), months: Int = 3
+    ) async throws(StoreError) {
         let isMigrated = settings.makesTradingTables
         try await use { link in
             guard isMigrated else { return }
-            try Preparation.makePartitions(link, months: Int64(months))
+            try Preparation.makePartitions(link, from: now, months: Int64(months))
+            try Preparation.checkPartitions(link, from: now, months: Int64(months))
         }
     }
+
+    /// What tells the layout of a dataset from another one.
+    var layouts: [String: String] { tables.mapValues(\.layout) }
+    var name: String { settings.name }
 
     func table(_ dataset: String) throws(StoreError) -> PostgresTable {
         guard let table = tables[dataset] else {

@@ -50,6 +50,14 @@ struct PostgresTable: Sendable {
     var columns: [String] { columnNames.map(quoted) + [Self.stamp] }
     var keyColumns: [String] { columnNames.prefix(schema.keyCount).map(quoted) }
 
+    /// What tells the layout from another one of the dataset. A field that is declared later changes it
+    /// only by a name of its own.
+    var layout: String {
+        let renamed = zip(schema.fields, columnNames).filter { $0.name != $1 }
+            .map { "\($0.name)=\($1)" }.sorted()
+        return ([name] + renamed).joined(separator: " ")
+    }
+
     // MARK: - Making it
 
     var creation: [String] {

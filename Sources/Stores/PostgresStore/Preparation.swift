@@ -13,7 +13,7 @@ enum Preparation {
         try alone(link) {
             try Migrator.migrate(
                 link, migrations: settings.makesTradingTables ? Migration.all : Migration.own)
-            if settings.makesTradingTables { try makePartitions(link, months: 3) }
+            if settings.makesTradingTables { try makePartitions(link, from: .now(), months: 3) }
             var shapes: [String: Result<TableShape, StoreError>] = [:]
             for table in tables {
                 shapes[table.schema.dataset] = try shape(of: table, link, settings)
@@ -58,10 +58,43 @@ enum Preparation {
         return try body()
     }
 
-    /// The present month's partition of audit_logs and those of the next.
-    static func makePartitions(_ link: PostgresLink, months: Int64) throws(PostgresFailure) {
+    /// The partition of audit_logs for a moment's month, and those of the next.
+    static func makePartitions(
+        _ link: PostgresLink, from now: Timestamp, months: Int64
+    ) throws(PostgresFailure) {
+        _ = try link.query(
+            "SELECT opsd.make_audit_partitions($1, $2::int)", partitions(now, months))
+    }
+
+    /// Somebody may have taken one out, and left its table.
+    static func checkPartitions(
+        _ link: PostgresLink, from now: Timestamp, months: Int64
+    ) throws {
+        let missing = try link.query(
+            """
+            SELECT name FROM (
+                SELECT 'audit_logs_' || to_char(
+                    date_trunc('month', $1 AT TIME ZONE 'UTC') + make_interval(months => step),
+                    'YYYY_MM') AS name
+                FROM generate_series(0, $2::int) AS step) AS wanted
+            WHERE NOT EXISTS (
+                SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+                WHERE inhparent = 'audit_logs'::regclass AND relname = name)
+            ORDER BY name
+            """, partitions(now, months))
+        guard missing.rowCount > 0, let name = missing.text(0, 0) else { return }
+        throw StoreError.refused(
+            store: "audit_logs",
+            problem: """
+                the table \(name) is no partition, so audit_logs takes no lines of its month: ALTER \
+                TABLE audit_logs ATTACH PARTITION it, or rename it and it is made anew
+                """)
+    }
+
+    private static func partitions(_ now: Timestamp, _ months: Int64) -> PostgresParameters {
         var parameters = PostgresParameters()
+        parameters.append(.timestamp(now), as: .timestamp)
         parameters.append(months)
-        _ = try link.query("SELECT opsd.make_audit_partitions(now(), $1::int)", parameters)
+        return parameters
     }
 }

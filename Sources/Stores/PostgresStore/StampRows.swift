@@ -3,72 +3,83 @@ internal import Ledger
 /// opsd's own rows, in the schema `opsd`: what the database is a copy of and how far, which datasets
 /// are whole, and the digests.
 enum StampRows {
-    /// Nil where there is no store yet.
-    static func applied(
-        _ link: PostgresLink, locking: Bool
-    ) throws(PostgresFailure) -> (journal: String?, applied: SequenceNumber) {
-        let result = try link.query(
-            "SELECT applied, journal FROM opsd.store\(locking ? " FOR UPDATE" : "")")
-        guard result.rowCount > 0, let applied = result.integer(0, 0) else { return (nil, .none) }
-        return (result.text(0, 1), SequenceNumber(rawValue: applied))
+    /// Nobody else moves the store until the transaction ends.
+    static func lockedPlace(_ link: PostgresLink) throws(PostgresFailure) -> JournalPlace {
+        place(try link.query("SELECT applied, journal, checksum FROM opsd.store FOR UPDATE"))
     }
 
-    static func position(_ link: PostgresLink) throws -> StorePosition {
-        try link.transaction {
-            // One moment for both.
-            try link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            let (journal, applied) = try applied(link, locking: false)
-            let result = try link.query("SELECT dataset FROM opsd.datasets WHERE is_whole")
-            let datasets = (0..<result.rowCount).compactMap { result.text($0, 0) }
-            return StorePosition(journal: journal, applied: applied, datasets: Set(datasets))
+    /// Without a row where there is no store yet.
+    private static func place(_ result: PostgresResult) -> JournalPlace {
+        guard result.rowCount > 0, let applied = result.integer(0, 0) else {
+            return StorePosition.empty.place
         }
+        return JournalPlace(
+            journal: result.text(0, 1), applied: SequenceNumber(rawValue: applied),
+            checksum: result.text(0, 2))
     }
 
-    static func move(to applied: SequenceNumber) -> PostgresLink.Statement {
+    /// - Parameters:
+    ///   - layouts: what tells a layout from another one, by dataset.
+    ///   - locking: until the transaction ends.
+    static func position(
+        _ link: PostgresLink, layouts: [String: String], locking: Bool = false
+    ) throws(PostgresFailure) -> StorePosition {
+        if locking { _ = try lockedPlace(link) }
+        // One statement sees one moment.
+        let result = try link.query(
+            """
+            SELECT applied, journal, checksum, dataset, layout
+            FROM opsd.store LEFT JOIN opsd.datasets ON is_whole
+            """)
+        var filled: [String: String?] = [:]
+        for row in 0..<result.rowCount {
+            guard let dataset = result.text(row, 3) else { continue }
+            filled.updateValue(result.text(row, 4), forKey: dataset)
+        }
+        return StorePosition(place(result), datasets: StorePosition.whole(filled, in: layouts))
+    }
+
+    /// Leaves whose copy the store is.
+    static func move(to place: JournalPlace) -> PostgresLink.Statement {
         var parameters = PostgresParameters()
-        parameters.append(applied.rawValue)
+        parameters.append(place.applied.rawValue)
+        parameters.append(place.checksum)
         return .init(
             sql: """
-                INSERT INTO opsd.store (applied) VALUES ($1)
-                ON CONFLICT (is_one) DO UPDATE SET applied = EXCLUDED.applied
+                INSERT INTO opsd.store (applied, checksum) VALUES ($1, $2)
+                ON CONFLICT (is_one)
+                DO UPDATE SET applied = EXCLUDED.applied, checksum = EXCLUDED.checksum
                 """, parameters: parameters)
     }
 
-    static func take(_ position: StorePosition) -> [PostgresLink.Statement] {
-        var place = PostgresParameters()
-        place.append(position.applied.rawValue)
-        place.append(position.journal)
+    static func take(
+        _ position: StorePosition, layouts: [String: String]
+    ) -> [PostgresLink.Statement] {
+        var owner = PostgresParameters()
+        owner.append(position.journal)
         let taken = PostgresLink.Statement(
-            sql: """
-                INSERT INTO opsd.store (applied, journal) VALUES ($1, $2)
-                ON CONFLICT (is_one)
-                DO UPDATE SET applied = EXCLUDED.applied, journal = EXCLUDED.journal
-                """, parameters: place)
+            sql: "UPDATE opsd.store SET journal = $1", parameters: owner)
         let none = PostgresLink.Statement(
             sql: "UPDATE opsd.datasets SET is_whole = false", parameters: PostgresParameters())
-        return [taken, none]
+        return [move(to: position.place), taken, none]
             + position.datasets.sorted().map { dataset in
                 var parameters = PostgresParameters()
                 parameters.append(dataset)
+                parameters.append(layouts[dataset])
                 return .init(
                     sql: """
-                        INSERT INTO opsd.datasets (dataset, is_whole) VALUES ($1, true)
-                        ON CONFLICT (dataset) DO UPDATE SET is_whole = true
+                        INSERT INTO opsd.datasets (dataset, is_whole, layout) VALUES ($1, true, $2)
+                        ON CONFLICT (dataset)
+                        DO UPDATE SET is_whole = true, layout = EXCLUDED.layout
                         """, parameters: parameters)
             }
     }
 
-    static func forget(_ dataset: String) -> [PostgresLink.Statement] {
+    static func forgetDigests(of dataset: String) -> PostgresLink.Statement {
         var parameters = PostgresParameters()
         parameters.append(dataset)
-        return [
-            .init(sql: "DELETE FROM opsd.digests WHERE dataset = $1", parameters: parameters),
-            .init(
-                sql: """
-                    INSERT INTO opsd.datasets (dataset, is_whole) VALUES ($1, false)
-                    ON CONFLICT (dataset) DO UPDATE SET is_whole = false
-                    """, parameters: parameters),
-        ]
+        return .init(
+            sql: "DELETE FROM opsd.digests WHERE dataset = $1", parameters: parameters)
     }
 
     static func write(_ digests: [DigestStamp]) -> [PostgresLink.Statement] {

@@ -35,13 +35,17 @@ extension PostgresTable {
     /// - Parameter isRebuilding: the rows are of no account: they are about to be filled anew.
     func prepare(_ link: PostgresLink, isRebuilding: Bool) throws -> TableShape {
         let found = try checkedColumns(link)
+        let known = try known(link)
         if found.isEmpty {
-            guard try isRebuilding || !isKnown(link) else {
+            // Under another layout it has not been there yet.
+            guard isRebuilding || known.map({ $0.table != nil && $0.table != name }) ?? true else {
                 throw refused(
                     "the table \(name) is gone: opsd rebuild \(schema.dataset) makes and fills it")
             }
             try link.transaction {
                 for statement in creation { try link.execute(statement) }
+                try note(
+                    "INSERT INTO opsd.made_tables VALUES ($1) ON CONFLICT DO NOTHING", name, link)
                 try know(link)
             }
             return TableShape(hasOwnTypes: true)
@@ -56,7 +60,7 @@ extension PostgresTable {
             lengths[index] = column.length
             if column.type != schema.fields[index].type.postgresName { hasOwnTypes = false }
         }
-        if try !isKnown(link) { try know(link) }
+        if known?.table == nil { try know(link) }
         return TableShape(hasOwnTypes: hasOwnTypes, lengths: lengths)
     }
 
@@ -144,22 +148,72 @@ extension PostgresTable {
         try link.execute("ALTER TABLE \(name) ADD COLUMN \(definition(index))")
     }
 
-    /// Whether the table has been there before.
-    private func isKnown(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
+    // MARK: What is remembered of it
+
+    /// The table that the dataset has been in, and its layout when it was filled. Nil when it has had
+    /// none here; without names in a database from before they were kept.
+    private func known(
+        _ link: PostgresLink
+    ) throws(PostgresFailure) -> (table: String?, layout: String?)? {
         var parameters = PostgresParameters()
         parameters.append(schema.dataset)
-        return try link.query("SELECT FROM opsd.datasets WHERE dataset = $1", parameters)
-            .rowCount > 0
+        let result = try link.query(
+            "SELECT table_name, layout FROM opsd.datasets WHERE dataset = $1", parameters)
+        return result.rowCount > 0 ? (result.text(0, 0), result.text(0, 1)) : nil
     }
 
     private func know(_ link: PostgresLink) throws(PostgresFailure) {
         var parameters = PostgresParameters()
         parameters.append(schema.dataset)
+        parameters.append(name)
+        parameters.append(layout)
         _ = try link.query(
             """
-            INSERT INTO opsd.datasets (dataset, is_whole) VALUES ($1, false)
-            ON CONFLICT (dataset) DO NOTHING
+            INSERT INTO opsd.datasets (dataset, is_whole, table_name) VALUES ($1, false, $2)
+            ON CONFLICT (dataset) DO UPDATE SET
+                table_name = coalesce(datasets.table_name, $2),
+                layout = coalesce(datasets.layout, CASE WHEN datasets.is_whole THEN $3 END)
             """, parameters)
+    }
+
+    private func note(
+        _ sql: String, _ text: String, _ link: PostgresLink
+    ) throws(PostgresFailure) {
+        var parameters = PostgresParameters()
+        parameters.append(text)
+        _ = try link.query(sql, parameters)
+    }
+
+    /// Takes out what opsd has put elsewhere under an earlier layout: the table, where opsd made it, its
+    /// rows, where it is another program's.
+    func takeOutEarlier(_ link: PostgresLink) throws {
+        guard let known = try known(link), let earlier = known.table,
+            earlier != name || known.layout.map({ $0 != layout }) ?? false
+        else { return }
+        var parameters = PostgresParameters()
+        parameters.append(schema.dataset)
+        parameters.append(earlier)
+        parameters.append(name)
+        let found = try link.query(
+            """
+            SELECT
+                EXISTS (SELECT FROM opsd.datasets WHERE table_name = $2 AND dataset <> $1),
+                EXISTS (SELECT FROM opsd.made_tables WHERE name = $2),
+                EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($2)
+                    AND attname = '\(Self.stamp)' AND NOT attisdropped)
+            """, parameters)
+        // Another dataset may have it by now.
+        if !found.boolean(0, 0) {
+            if found.boolean(0, 1) {
+                try link.execute("DROP TABLE IF EXISTS \(earlier)")
+                try note("DELETE FROM opsd.made_tables WHERE name = $1", earlier, link)
+            } else if found.boolean(0, 2), earlier != name {
+                try link.execute("DELETE FROM \(earlier) WHERE \(Self.stamp) > 0")
+            }
+        }
+        _ = try link.query(
+            "UPDATE opsd.datasets SET table_name = $3, layout = NULL WHERE dataset = $1", parameters
+        )
     }
 
     private func refused(_ problem: String) -> StoreError {

@@ -52,12 +52,7 @@ extension RedisConnection {
     ) throws(StoreError) {
         switch reach {
         case .everything:
-            // All names first: a batch of rows that are keys each must not be seen half.
-            var keys: [[UInt8]] = []
-            try scan(coding.pattern) { found throws(StoreError) in
-                keys += found.filter { coding.values(coding.key, in: $0) != nil }
-            }
-            try each(coding, keys: keys, consume)
+            try each(coding, keys: try keys(coding), consume)
         case .keys(let keys): try each(coding, keys: keys, consume)
         case .cells(let cells):
             var transaction = RedisTransaction()
@@ -73,6 +68,23 @@ extension RedisConnection {
                     try rows(coding, key, fields, data?.elements ?? [], stamps?.elements ?? []))
             }
         }
+    }
+
+    /// All names first: a batch of rows that are keys each must not be seen half. Also those of which
+    /// only the stamps are there.
+    private func keys(_ coding: RowCoding) throws(StoreError) -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        try scan(coding.pattern) { found throws(StoreError) in
+            keys += found.filter { coding.values(coding.key, in: $0) != nil }
+        }
+        if coding.timeToLive != nil { return keys }
+        let present = Set(keys)
+        let prefix = String(decoding: coding.stampPrefix, as: UTF8.self)
+        try scan(RowCoding.globLiteral(prefix) + "*") { found throws(StoreError) in
+            keys += found.map { Array($0.dropFirst(coding.stampPrefix.count)) }
+                .filter { !present.contains($0) && coding.values(coding.key, in: $0) != nil }
+        }
+        return keys
     }
 
     private func each(
@@ -97,7 +109,10 @@ extension RedisConnection {
         if coding.needsIndex {
             var transaction = RedisTransaction()
             transaction.append("HGET", coding.indexKey, coding.indexName(key.values))
-            guard let found = try results(ofReading: transaction).first?.bytes else { return nil }
+            guard let found = try results(ofReading: transaction).first?.bytes else {
+                try noteUnindexed(coding)
+                return nil
+            }
             dataKey = found
         } else {
             dataKey = coding.dataKey(key.values)
@@ -109,19 +124,29 @@ extension RedisConnection {
     /// How many cells there are within reach.
     func count(_ coding: RowCoding, _ reach: RowReach) throws(StoreError) -> Int {
         switch reach {
-        case .everything:
-            var count = 0
-            try scan(coding.pattern) { keys throws(StoreError) in
-                let own = keys.filter { coding.values(coding.key, in: $0) != nil }
-                count += try lengths(own).reduce(0, +)
-            }
-            return count
-        case .keys(let keys): return try lengths(keys).reduce(0, +)
+        case .everything: return try count(coding, try keys(coding))
+        case .keys(let keys): return try count(coding, keys)
         case .cells:
             var count = 0
             try each(coding, reach) { rows in count += rows.count }
             return count
         }
+    }
+
+    private func count(_ coding: RowCoding, _ keys: [[UInt8]]) throws(StoreError) -> Int {
+        var count = 0
+        var rest = keys[...]
+        while !rest.isEmpty {
+            let some = Array(rest.prefix(Self.keysMax))
+            rest = rest.dropFirst(Self.keysMax)
+            let lengths = try lengths(some + some.map(coding.stampKey))
+            for (key, (rows, stamps)) in zip(some, zip(lengths, lengths.dropFirst(some.count))) {
+                if stamps > rows { try noteVanished(coding, key) }
+                if rows == 0, stamps == 0 { try noteEmpty(coding, key) }
+                count += rows
+            }
+        }
+        return count
     }
 
     // MARK: - A row a key
@@ -147,7 +172,14 @@ extension RedisConnection {
             } else {
                 content = data?.bytes.map(RowContent.payload)
             }
-            guard let content else { continue }
+            guard let content else {
+                if stamp?.bytes == nil {
+                    try noteEmpty(coding, key)
+                } else {
+                    try noteVanished(coding, key)
+                }
+                continue
+            }
             rows.append(
                 try coding.row(
                     content, key: key, tells: coding.values(coding.key, in: key), field: nil,
@@ -200,6 +232,11 @@ extension RedisConnection {
             let (data, stamps) = (replies.popFirst()?.pairs ?? [], replies.popFirst()?.pairs ?? [])
             let keyValues = coding.values(coding.key, in: key)
             let stampOf = Dictionary(stamps.map { ($0, $1) }) { first, _ in first }
+            if data.isEmpty, stamps.isEmpty { try noteEmpty(coding, key) }
+            let fields = Set(data.map(\.field))
+            if let lost = stamps.first(where: { !fields.contains($0.field) })?.field {
+                try noteVanished(coding, key, lost)
+            }
             for (field, payload) in data {
                 rows.append(
                     try coding.row(
@@ -229,6 +266,8 @@ extension RedisConnection {
             if fields.isEmpty { continue }
             try each(coding, .cells([(key, fields)]), consume)
         } while cursor != Array("0".utf8)
+        let lengths = try lengths([key, coding.stampKey(key)])
+        if lengths[1] > lengths[0] { try noteVanished(coding, key) }
     }
 
     private func rows(
@@ -238,12 +277,16 @@ extension RedisConnection {
         var rows: [StampedRow] = []
         let keyValues = coding.values(coding.key, in: key)
         for (field, (payload, stamp)) in zip(fields, zip(data, stamps)) {
-            guard let payload = payload.bytes else { continue }
+            guard let payload = payload.bytes else {
+                if stamp.bytes != nil { try noteVanished(coding, key, field) }
+                continue
+            }
             rows.append(
                 try coding.row(
                     .payload(payload), key: key, tells: keyValues, field: field,
                     stamp: stamp.bytes, store: store))
         }
+        if rows.isEmpty { try noteEmpty(coding, key) }
         return rows
     }
 }

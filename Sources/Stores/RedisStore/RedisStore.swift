@@ -91,7 +91,7 @@ public final class RedisStore: RowStore {
         guard key.values.count == coding.schema.keyCount else {
             throw .refused(store: name, problem: "\(key) is no key of \(key.dataset)")
         }
-        return try await perform(on: pool) { connection throws(StoreError) in
+        return try await look { connection throws(StoreError) in
             guard let reach = try connection.reach(of: key, coding) else { return nil }
             var found: StampedRow?
             try connection.each(coding, reach) { rows in found = rows.first }
@@ -110,7 +110,7 @@ public final class RedisStore: RowStore {
         firsts.limit = isWhole ? .max : end
         let keptMax = isWhole || end > .max / 4 ? .max : max(10_000, 2 * end)
         let (page, reach) = (firsts, coding.reach(of: query))
-        return try await perform(on: pool) { connection throws(StoreError) in
+        return try await look { connection throws(StoreError) in
             var kept: [StampedRow] = []
             try connection.each(coding, reach) { rows throws(StoreError) in
                 kept += try query.matches(among: rows, in: schema, store: name)
@@ -126,7 +126,7 @@ public final class RedisStore: RowStore {
         let schema = coding.schema
         _ = try query.page(of: [], in: schema, store: name)
         let reach = coding.reach(of: query)
-        return try await perform(on: pool) { connection throws(StoreError) in
+        return try await look { connection throws(StoreError) in
             if coding.findsAll(query, within: reach), !coding.isOneRowAKey {
                 return try connection.count(coding, reach)
             }
@@ -162,6 +162,23 @@ public final class RedisStore: RowStore {
         }
     }
 
+    /// Reads. Damage is said when it is still there a moment later: a batch that takes the last rows out
+    /// of a key moves the digests right after it.
+    private func look<Result: Sendable>(
+        _ body: @escaping @Sendable (isolated RedisConnection) throws(StoreError) -> Result
+    ) async throws(StoreError) -> Result {
+        for _ in 0..<3 {
+            do throws(StoreError) {
+                return try await perform(on: pool, body)
+            } catch .damaged {
+                try? await Task.sleep(for: .milliseconds(20))
+            } catch {
+                throw error
+            }
+        }
+        return try await perform(on: pool, body)
+    }
+
     private func perform<Result: Sendable>(
         on pool: ConnectionPool<RedisConnection>,
         _ body: @escaping @Sendable (isolated RedisConnection) throws(StoreError) -> Result
@@ -180,12 +197,14 @@ extension RedisStore: ReplicaStore {
         }
     }
 
-    public func begin(_ datasets: Set<String>) async throws(StoreError) {
+    public func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         var emptied: [RowCoding] = []
         for dataset in datasets.sorted() { emptied.append(try coding(dataset)) }
-        guard !emptied.isEmpty else { return }
+        let identities = identities
         try await perform(on: writer) { connection throws(StoreError) in
-            try connection.forget(datasets)
+            try connection.begin(datasets, from: found, as: begun, layouts: identities)
         }
         let codings = emptied
         try await perform(on: pool) { connection throws(StoreError) in
@@ -193,7 +212,9 @@ extension RedisStore: ReplicaStore {
         }
     }
 
-    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    public func fill(
+        _ rows: [StampedRow], at begun: StorePosition?
+    ) async throws(StoreError) {
         var changes: [StoreBatch.Change] = []
         changes.reserveCapacity(rows.count)
         for stamped in rows {
@@ -203,18 +224,20 @@ extension RedisStore: ReplicaStore {
                     key: stamped.row.key(in: schema), row: stamped.row, sequence: stamped.sequence))
         }
         try check(changes)
-        let (filled, codings, rowsMax) = (changes, codings, rowsMax)
+        let (filled, codings, identities, rowsMax) = (changes, codings, identities, rowsMax)
         try await perform(on: pool) { connection throws(StoreError) in
-            try connection.fill(filled, codings, rowsMax: rowsMax)
+            try connection.fill(
+                filled, at: begun, codings, layouts: identities, rowsMax: rowsMax)
         }
     }
 
     public func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
         let identities = identities
         try await perform(on: writer) { connection throws(StoreError) in
-            try connection.finish(position, digests: digests, layouts: identities)
+            try connection.finish(
+                position, from: begun, digests: digests, layouts: identities)
         }
     }
 }

@@ -10,10 +10,16 @@ extension RedisConnection {
     func apply(
         _ batch: StoreBatch, _ codings: [String: RowCoding], rowsMax: Int
     ) throws(StoreError) {
-        do throws(StoreError) {
+        try watched { () throws(StoreError) in
             try applyWatched(batch, codings, rowsMax: rowsMax)
+        }
+    }
+
+    /// What is watched is let go of where a transaction does not do it.
+    private func watched(_ body: () throws(StoreError) -> Void) throws(StoreError) {
+        do throws(StoreError) {
+            try body()
         } catch {
-            if case .unavailable = error { throw error }
             _ = try? send(RedisCommands("UNWATCH"))
             throw error
         }
@@ -25,12 +31,12 @@ extension RedisConnection {
         var chunks = Chunks(batch.changes, codings, rowsMax: rowsMax)
         var chunk = chunks.next()
         var opening = Opening(chunk, isWatched: true)
-        var (applied, places) = try opening.outcome(try send(opening.commands), store: store)
-        guard try batch.isDue(at: applied, of: store) else {
+        var (place, places) = try opening.outcome(try send(opening.commands), store: store)
+        guard try batch.isDue(at: place, of: store) else {
             _ = try send(RedisCommands("UNWATCH"))
             return
         }
-        let first = applied
+        let first = place
         var prepared: RedisTransaction?
         while let present = chunk {
             let transaction = prepared ?? present.transaction(places)
@@ -42,38 +48,91 @@ extension RedisConnection {
             // While the server works on this one.
             prepared = chunk.flatMap { $0.needsLookup ? nil : $0.transaction([:]) }
             let replies = try read(commands.count)
-            (applied, places) = try opening.outcome(
+            (place, places) = try opening.outcome(
                 try read(opening.commands.count), store: store)
-            guard try transaction.outcome(replies, store: store) != nil, applied == first else {
-                throw .moved(store: store, applied: applied)
+            guard try transaction.outcome(replies, store: store) != nil, place == first else {
+                throw .moved(store: store, applied: place.applied)
             }
         }
         var last = RedisTransaction()
-        last.append("HSET", StoreRecord.key, StoreRecord.appliedField, batch.through.bytes)
+        StoreRecord.move(to: batch.through, in: &last)
         Self.append(batch.digests, to: &last)
-        guard try execute(last) != nil else {
-            let found = try command("HGET", "opsd:store", "applied")
-            throw .moved(
-                store: store, applied: try StoreRecord.applied(found, store: store))
+        try executeWatched(last)
+    }
+
+    private func executeWatched(_ transaction: RedisTransaction) throws(StoreError) {
+        guard try execute(transaction) == nil else { return }
+        let found = try send(StoreRecord.placeQuestion).first ?? .null
+        throw .moved(
+            store: store, applied: try StoreRecord.place(found, store: store).applied)
+    }
+
+    /// Watches the store's record, and looks whether it has this position; nil for any.
+    private func watch(
+        _ wanted: StorePosition?, layouts: [String: String]
+    ) throws(StoreError) {
+        var commands = RedisCommands("WATCH", "opsd:store")
+        commands.append(["HGETALL", "opsd:store"])
+        let replies = try send(commands)
+        for case .error(let text) in replies {
+            throw RedisProblem.error(text, store: store, key: StoreRecord.key)
         }
+        let position = try StoreRecord.position(
+            replies.last?.pairs ?? [], layouts: layouts, store: store)
+        try position.expect(wanted, of: store)
     }
 
     func fill(
-        _ changes: [StoreBatch.Change], _ codings: [String: RowCoding], rowsMax: Int
+        _ changes: [StoreBatch.Change], at begun: StorePosition?, _ codings: [String: RowCoding],
+        layouts: [String: String], rowsMax: Int
     ) throws(StoreError) {
         var chunks = Chunks(changes, codings, rowsMax: rowsMax)
         while let chunk = chunks.next() {
-            let opening = Opening(chunk, isWatched: false)
-            let places = try opening.outcome(try send(opening.commands), store: store).places
-            _ = try results(of: chunk.transaction(places))
+            try watched { () throws(StoreError) in
+                try watch(begun, layouts: layouts)
+                let opening = Opening(chunk, isWatched: false)
+                let places = try opening.outcome(try send(opening.commands), store: store).places
+                try executeWatched(chunk.transaction(places))
+            }
         }
     }
 
     func finish(
-        _ position: StorePosition, digests: [DigestStamp], layouts: [String: String]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp],
+        layouts: [String: String]
     ) throws(StoreError) {
-        var transaction = RedisTransaction()
-        var fields = RedisArguments([StoreRecord.appliedField, position.applied.bytes])
+        try watched { () throws(StoreError) in
+            try watch(begun, layouts: layouts)
+            var transaction = RedisTransaction()
+            try take(position, layouts: layouts, in: &transaction)
+            Self.append(digests, to: &transaction)
+            try executeWatched(transaction)
+        }
+    }
+
+    /// Takes the datasets out of the position, before their rows go.
+    func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition,
+        layouts: [String: String]
+    ) throws(StoreError) {
+        try watched { () throws(StoreError) in
+            try watch(found, layouts: layouts)
+            var transaction = RedisTransaction()
+            try take(begun, layouts: layouts, in: &transaction)
+            var gone = RedisArguments()
+            for stamp in try digests() where datasets.contains(stamp.scope.dataset) {
+                gone.append(StoreRecord.digestField(stamp.scope))
+            }
+            if !gone.isEmpty { transaction.append("HDEL", StoreRecord.digestsKey, gone) }
+            try executeWatched(transaction)
+        }
+    }
+
+    private func take(
+        _ position: StorePosition, layouts: [String: String],
+        in transaction: inout RedisTransaction
+    ) throws(StoreError) {
+        var fields = RedisArguments()
         if let journal = position.journal {
             fields.append(StoreRecord.journalField)
             fields.append(journal.utf8)
@@ -86,22 +145,8 @@ extension RedisConnection {
             fields.append(layout.utf8)
         }
         transaction.append("DEL", StoreRecord.key)
-        transaction.append("HSET", StoreRecord.key, fields)
-        Self.append(digests, to: &transaction)
-        _ = try results(of: transaction)
-    }
-
-    /// Takes the datasets out of the position, before their rows go.
-    func forget(_ datasets: Set<String>) throws(StoreError) {
-        var transaction = RedisTransaction()
-        var gone = RedisArguments()
-        for stamp in try digests() where datasets.contains(stamp.scope.dataset) {
-            gone.append(StoreRecord.digestField(stamp.scope))
-        }
-        if !gone.isEmpty { transaction.append("HDEL", StoreRecord.digestsKey, gone) }
-        transaction.append(
-            "HDEL", StoreRecord.key, RedisArguments(datasets.sorted().map(StoreRecord.wholeField)))
-        _ = try results(of: transaction)
+        StoreRecord.move(to: position.place, in: &transaction)
+        if !fields.isEmpty { transaction.append("HSET", StoreRecord.key, fields) }
     }
 
     /// Takes out what is in the dataset's keys, and in those that its stamps name: they may be of an
@@ -166,7 +211,7 @@ private struct Opening {
         var commands = RedisCommands()
         if isWatched {
             commands.append("WATCH", StoreRecord.key)
-            commands.append("HGET", StoreRecord.key, StoreRecord.appliedField)
+            commands.append(StoreRecord.placeQuestion)
         }
         if let chunk { commands.append(chunk.questions) }
         self.commands = commands
@@ -174,19 +219,15 @@ private struct Opening {
 
     func outcome(
         _ replies: [RedisReply], store: String
-    ) throws(StoreError) -> (applied: SequenceNumber, places: [Int: [UInt8]]) {
+    ) throws(StoreError) -> (place: JournalPlace, places: [Int: [UInt8]]) {
         var rest = replies[...]
-        var applied = SequenceNumber.none
+        var place = StorePosition.empty.place
         if isWatched {
             if case .error(let text)? = rest.popFirst() {
                 throw RedisProblem.error(text, store: store, key: StoreRecord.key)
             }
-            applied = try StoreRecord.applied(rest.popFirst() ?? .null, store: store)
+            place = try StoreRecord.place(rest.popFirst() ?? .null, store: store)
         }
-        return (applied, try chunk?.places(rest, store: store) ?? [:])
+        return (place, try chunk?.places(rest, store: store) ?? [:])
     }
-}
-
-extension SequenceNumber {
-    fileprivate var bytes: [UInt8] { Array(description.utf8) }
 }

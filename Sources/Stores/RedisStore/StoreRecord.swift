@@ -7,6 +7,7 @@ enum StoreRecord {
     static let digestsKey = Array("opsd:digests".utf8)
     static let appliedField = Array("applied".utf8)
     static let journalField = Array("journal".utf8)
+    static let checksumField = Array("checksum".utf8)
     private static let wholePrefix = "dataset:"
 
     /// A dataset that is wholly there, in the layout that is the field's value.
@@ -36,27 +37,55 @@ enum StoreRecord {
             store: store, problem: "the field 'applied' of the key 'opsd:store' is no sequence")
     }
 
+    /// Asks for what `place` reads.
+    static var placeQuestion: RedisCommands {
+        var commands = RedisCommands()
+        commands.append("HMGET", key, journalField, appliedField, checksumField)
+        return commands
+    }
+
+    static func place(_ reply: RedisReply, store: String) throws(StoreError) -> JournalPlace {
+        if case .error(let text) = reply { throw RedisProblem.error(text, store: store, key: key) }
+        guard let parts = reply.elements, parts.count == 3 else {
+            throw .unavailable(store: store, problem: "HMGET was answered by something else")
+        }
+        return JournalPlace(
+            journal: parts[0].text, applied: try applied(parts[1], store: store),
+            checksum: parts[2].text)
+    }
+
+    /// Moves the store to a place. Leaves whose copy it is.
+    static func move(to place: JournalPlace, in transaction: inout RedisTransaction) {
+        transaction.append("HSET", key, appliedField, Array(place.applied.description.utf8))
+        if let checksum = place.checksum {
+            transaction.append("HSET", key, checksumField, Array(checksum.utf8))
+        } else {
+            transaction.append("HDEL", key, checksumField)
+        }
+    }
+
     /// - Parameter layouts: the text of each dataset's layout. What lies there in another one is not
     ///   whole.
     static func position(
         _ pairs: [(field: [UInt8], value: [UInt8])], layouts: [String: String], store: String
     ) throws(StoreError) -> StorePosition {
-        var position = StorePosition.empty
+        var place = StorePosition.empty.place
+        var filled: [String: String?] = [:]
         for (field, value) in pairs {
-            let text = String(decoding: value, as: UTF8.self)
+            let (name, text) = (
+                String(decoding: field, as: UTF8.self), String(decoding: value, as: UTF8.self)
+            )
             if field == appliedField {
-                position.applied = try applied(.bulk(value), store: store)
+                place.applied = try applied(.bulk(value), store: store)
             } else if field == journalField {
-                position.journal = text
+                place.journal = text
+            } else if field == checksumField {
+                place.checksum = text
+            } else if name.hasPrefix(wholePrefix) {
+                filled.updateValue(text, forKey: String(name.dropFirst(wholePrefix.count)))
             }
         }
-        for (dataset, layout) in layouts {
-            let field = wholeField(dataset)
-            if pairs.contains(where: { $0.field == field && $0.value == Array(layout.utf8) }) {
-                position.datasets.insert(dataset)
-            }
-        }
-        return position
+        return StorePosition(place, datasets: StorePosition.whole(filled, in: layouts))
     }
 
     static func digest(

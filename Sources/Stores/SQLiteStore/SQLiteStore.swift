@@ -48,6 +48,7 @@ public final class SQLiteStore: RowStore {
                     try DeclaredTables.fit(schema, table, store: path, in: database)
                     try table.prepare(database)
                     try DeclaredTables.takeBack(schema, table, in: database)
+                    try StampTables.note(table.layout, of: schema.dataset, in: database)
                 }
             }
             self.database = database
@@ -81,8 +82,7 @@ public final class SQLiteStore: RowStore {
         let (tables, path, setsAside) = (tables, path, setsAside)
         do {
             try await database.write { database in
-                let applied = try StampTables.appliedSequence(database)
-                guard try batch.isDue(at: applied, of: path) else { return }
+                guard try batch.isDue(at: StampTables.place(database), of: path) else { return }
                 for change in batch.changes {
                     if let table = tables[change.key.dataset] {
                         try table.apply(change, to: database)
@@ -151,24 +151,45 @@ public final class SQLiteStore: RowStore {
 }
 
 extension SQLiteStore: ReplicaStore {
+    private var layouts: [String: String] { tables.mapValues(\.layout) }
+
     public func position() async throws(StoreError) -> StorePosition {
-        try await read { try StampTables.position($0) }
+        let layouts = layouts
+        return try await read { try StampTables.position($0, layouts: layouts) }
     }
 
-    public func begin(_ datasets: Set<String>) async throws(StoreError) {
-        let (tables, path) = (tables, path)
+    /// Does something to a store that has this position.
+    private func write(
+        at wanted: StorePosition?, _ body: @escaping @Sendable (Database) throws -> Void
+    ) async throws(StoreError) {
+        let (layouts, path) = (layouts, path)
         try await write { database in
-            for dataset in datasets {
-                guard let table = tables[dataset] else { throw unknown(dataset, path) }
-                try table.empty(database)
-                try StampTables.forget(dataset, in: database)
+            if wanted != nil {
+                try StampTables.position(database, layouts: layouts).expect(wanted, of: path)
             }
+            try body(database)
         }
     }
 
-    public func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    public func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
+        let (tables, layouts, path) = (tables, layouts, path)
+        try await write(at: found) { database in
+            for dataset in datasets {
+                guard let table = tables[dataset] else { throw unknown(dataset, path) }
+                try table.empty(database)
+                try StampTables.forgetDigests(of: dataset, in: database)
+            }
+            try StampTables.take(begun, layouts: layouts, into: database)
+        }
+    }
+
+    public func fill(
+        _ rows: [StampedRow], at begun: StorePosition?
+    ) async throws(StoreError) {
         let (tables, path) = (tables, path)
-        try await write { database in
+        try await write(at: begun) { database in
             for stamped in rows {
                 guard let table = tables[stamped.row.dataset] else {
                     throw unknown(stamped.row.dataset, path)
@@ -179,11 +200,12 @@ extension SQLiteStore: ReplicaStore {
     }
 
     public func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
-        try await write { database in
+        let layouts = layouts
+        try await write(at: begun) { database in
             try StampTables.write(digests, to: database)
-            try StampTables.take(position, into: database)
+            try StampTables.take(position, layouts: layouts, into: database)
         }
     }
 }

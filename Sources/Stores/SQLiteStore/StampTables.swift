@@ -13,7 +13,10 @@ enum StampTables {
             PRIMARY KEY (dataset, account)) WITHOUT ROWID
         """,
         "CREATE TABLE IF NOT EXISTS opsd_datasets(dataset TEXT NOT NULL PRIMARY KEY)",
+        // In which layout each of those was filled.
+        "CREATE TABLE IF NOT EXISTS opsd_layouts(dataset TEXT NOT NULL PRIMARY KEY, layout TEXT)",
         "CREATE TABLE IF NOT EXISTS opsd_journal(journal TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS opsd_checksum(checksum TEXT NOT NULL)",
     ]
 
     static func appliedSequence(_ database: Database) throws -> SequenceNumber {
@@ -25,39 +28,73 @@ enum StampTables {
         return SequenceNumber(rawValue: sequence)
     }
 
-    static func position(_ database: Database) throws -> StorePosition {
-        StorePosition(
+    static func place(_ database: Database) throws -> JournalPlace {
+        JournalPlace(
             journal: try String.fetchOne(database, sql: "SELECT journal FROM opsd_journal"),
             applied: try appliedSequence(database),
-            datasets: Set(
-                try String.fetchAll(database, sql: "SELECT dataset FROM opsd_datasets")))
+            checksum: try String.fetchOne(database, sql: "SELECT checksum FROM opsd_checksum"))
     }
 
-    static func take(_ position: StorePosition, into database: Database) throws {
-        try write(position.applied, to: database)
-        try database.execute(sql: "DELETE FROM opsd_journal")
-        if let journal = position.journal {
-            try database.execute(
-                sql: "INSERT INTO opsd_journal VALUES (?)", arguments: [journal])
+    /// - Parameter layouts: what tells a layout from another one, by dataset.
+    static func position(
+        _ database: Database, layouts: [String: String]
+    ) throws -> StorePosition {
+        let cursor = try GRDB.Row.fetchCursor(
+            database,
+            sql: "SELECT dataset, layout FROM opsd_datasets LEFT JOIN opsd_layouts USING (dataset)")
+        var filled: [String: String?] = [:]
+        while let row = try cursor.next() {
+            let (dataset, layout): (String, String?) = (row[0], row[1])
+            filled.updateValue(layout, forKey: dataset)
         }
-        try database.execute(sql: "DELETE FROM opsd_datasets")
+        return StorePosition(
+            try place(database), datasets: StorePosition.whole(filled, in: layouts))
+    }
+
+    static func take(
+        _ position: StorePosition, layouts: [String: String], into database: Database
+    ) throws {
+        try write(position.place, to: database)
+        try write(position.journal, to: "opsd_journal", in: database)
+        try database.execute(sql: "DELETE FROM opsd_datasets; DELETE FROM opsd_layouts")
         for dataset in position.datasets {
             try database.execute(
                 sql: "INSERT INTO opsd_datasets VALUES (?)", arguments: [dataset])
-        }
-    }
-
-    static func forget(_ dataset: String, in database: Database) throws {
-        for table in ["opsd_digests", "opsd_datasets"] {
             try database.execute(
-                sql: "DELETE FROM \(table) WHERE dataset = ?", arguments: [dataset])
+                sql: "INSERT INTO opsd_layouts VALUES (?, ?)",
+                arguments: [dataset, layouts[dataset]])
         }
     }
 
-    static func write(_ sequence: SequenceNumber, to database: Database) throws {
+    /// A dataset from before layouts were kept lies in the present one.
+    static func note(_ layout: String, of dataset: String, in database: Database) throws {
+        try database.execute(
+            sql: """
+                INSERT OR IGNORE INTO opsd_layouts
+                SELECT dataset, ? FROM opsd_datasets WHERE dataset = ?
+                """, arguments: [layout, dataset])
+    }
+
+    static func forgetDigests(of dataset: String, in database: Database) throws {
+        try database.execute(
+            sql: "DELETE FROM opsd_digests WHERE dataset = ?", arguments: [dataset])
+    }
+
+    /// Leaves whose copy the store is.
+    static func write(_ place: JournalPlace, to database: Database) throws {
         try database.execute(sql: "DELETE FROM opsd_applied")
         try database.execute(
-            sql: "INSERT INTO opsd_applied VALUES (?)", arguments: [sequence.rawValue])
+            sql: "INSERT INTO opsd_applied VALUES (?)", arguments: [place.applied.rawValue])
+        try write(place.checksum, to: "opsd_checksum", in: database)
+    }
+
+    private static func write(
+        _ text: String?, to table: String, in database: Database
+    ) throws {
+        try database.execute(sql: "DELETE FROM \(table)")
+        if let text {
+            try database.execute(sql: "INSERT INTO \(table) VALUES (?)", arguments: [text])
+        }
     }
 
     static func write(_ digests: [DigestStamp], to database: Database) throws {

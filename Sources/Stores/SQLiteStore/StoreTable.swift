@@ -34,6 +34,9 @@ struct StoreTable: Sendable {
 
     private var name: String { Self.quoted(schema.dataset) }
 
+    /// What tells the layout from another one of the dataset.
+    var layout: String { name }
+
     /// Makes what is not there: the table, the columns of fields that were declared after it was made,
     /// the indexes.
     func prepare(_ database: Database) throws {

@@ -183,13 +183,14 @@ public final class Checkpoint: Sendable {
     }
 
     private func finish(_ round: CheckpointRound) {
+        let applied = round.batch.through.applied
         let reached = content.withLock { content in
-            content.applied = round.batch.through
+            content.applied = applied
             content.failure = nil
             content.behindSince = content.batches.lazy.compactMap { $0.drafts.first?.time }.first
             content.evictable += round.endedOrders
-            let reached = content.waiters.filter { $0.sequence <= round.batch.through }
-            content.waiters.removeAll { $0.sequence <= round.batch.through }
+            let reached = content.waiters.filter { $0.sequence <= applied }
+            content.waiters.removeAll { $0.sequence <= applied }
             return reached
         }
         for waiter in reached { waiter.continuation.resume(returning: nil) }

@@ -86,7 +86,13 @@ final class EngineWriter: @unchecked Sendable {
 
     private func take(_ flushed: Flushed) throws(JournalError) {
         switch flushed.outcome {
-        case .success: for flush in flushed.flushes { answer(flush) }
+        case .success(let checksums):
+            var rest = checksums[...]
+            for flush in flushed.flushes {
+                let count = flush.batch.drafts.count
+                answer(flush, Array(rest.prefix(count)))
+                rest = rest.dropFirst(count)
+            }
         case .failure(.diskFull(let path)):
             takeBack(flushed.flushes, because: .diskFull(path: path))
         case .failure(let error):
@@ -117,7 +123,8 @@ final class EngineWriter: @unchecked Sendable {
         decide(control, mayUseReserve: true)
     }
 
-    private func answer(_ flush: Flush) {
+    /// - Parameter checksums: of the entries.
+    private func answer(_ flush: Flush, _ checksums: [Checksum]) {
         if published.isJournalFull, !flush.mayUseReserve {
             logger.notice("there is room for the journal again")
             published.setJournalFull(false)
@@ -130,7 +137,9 @@ final class EngineWriter: @unchecked Sendable {
         if let head = batch.drafts.last?.sequence {
             published.publish(batch, head: head)
             checkpoint.add(batch)
-            feed.add(batch.run)
+            var run = batch.run
+            run.checksums = checksums
+            feed.add(run)
         }
         // Before the answers: who hears that an order is accepted can also withdraw it.
         for case .dispatch(let orderID) in batch.effects { orders.add(orderID) }

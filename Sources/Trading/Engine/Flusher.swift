@@ -14,10 +14,10 @@ struct Flush {
     }
 }
 
-/// Batches that went to the disk together, and how that ended.
+/// Batches that went to the disk together, and how that ended: with the checksums of their entries.
 struct Flushed {
     let flushes: [Flush]
-    let outcome: Result<Void, JournalError>
+    let outcome: Result<[Checksum], JournalError>
 }
 
 /// Puts batches on disk, all that wait with one flush: on a thread of its own, or on the caller's.
@@ -104,7 +104,7 @@ final class Flusher: @unchecked Sendable {
     }
 
     private func perform(_ flushes: [Flush]) {
-        let outcome: Result<Void, JournalError>
+        let outcome: Result<[Checksum], JournalError>
         do throws(JournalError) {
             outcome = .success(try write(flushes))
         } catch {
@@ -114,17 +114,18 @@ final class Flusher: @unchecked Sendable {
         whenFlushed(Flushed(flushes: flushes, outcome: outcome))
     }
 
-    private func write(_ flushes: [Flush]) throws(JournalError) {
-        guard let journal else { return }
+    private func write(_ flushes: [Flush]) throws(JournalError) -> [Checksum] {
+        guard let journal else { return [] }
         let drafts = flushes.flatMap(\.batch.drafts)
         if !flushes.allSatisfy(\.mayUseReserve), isFull || !drafts.isEmpty {
             isFull = true
             try journal.keepReserve()
             isFull = false
         }
-        if drafts.isEmpty { return }
+        if drafts.isEmpty { return [] }
         let start = DispatchTime.now().uptimeNanoseconds
-        try journal.append(drafts)
+        let checksums = try journal.append(drafts)
         commitDuration.recordNanoseconds(Int64(DispatchTime.now().uptimeNanoseconds - start))
+        return checksums
     }
 }

@@ -82,11 +82,9 @@ public enum Recovery {
         _ store: any RowStore, at now: Timestamp, into state: inout TradingState
     ) async throws {
         let stamps = try await store.digests()
-        for dataset in ["balances", "positions", "accounts", "risk"] {
+        let declared = state.declared.catalogue.schemas.map(\.dataset)
+        for dataset in ["balances", "positions", "accounts", "risk"] + declared {
             try await loadWhole(dataset, store, stamps, into: &state)
-        }
-        for schema in state.declared.catalogue.schemas {
-            try await loadDeclared(schema, store, stamps, into: &state)
         }
         var live = RowQuery(dataset: "orders")
         live.present = ["compensation"]
@@ -125,33 +123,6 @@ public enum Recovery {
             return stamp.scope
         }
         return found.keys.first
-    }
-
-    /// As `loadWhole`. The rows may be from before optional fields were added at the end, all of them:
-    /// then their digests are those of the shorter encodings.
-    private static func loadDeclared(
-        _ schema: Schema, _ store: any RowStore, _ stamps: [DigestStamp],
-        into state: inout TradingState
-    ) async throws {
-        var query = RowQuery(dataset: schema.dataset)
-        query.limit = .max
-        let rows = try await store.rows(query)
-        var wrong: DigestScope?
-        for count in schema.encodedCounts(of: rows) {
-            var found: [DigestScope: Digest] = [:]
-            for row in rows.lazy.map(\.row) {
-                let scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
-                found[scope, default: .empty].add(
-                    state.declaredHash(of: row, in: schema, encodedCount: count))
-            }
-            let scope = difference(between: found, and: stamps, in: schema.dataset)
-            guard let scope else {
-                for row in rows { state.restore(row, of: schema, encodedCount: count) }
-                return
-            }
-            wrong = wrong ?? scope
-        }
-        if let wrong { throw damaged(wrong) }
     }
 
     private static func damaged(_ scope: DigestScope) -> StoreError {
@@ -199,21 +170,6 @@ public enum Recovery {
         }
         try await writing?.value
         return count
-    }
-}
-
-extension Schema {
-    /// How many values the encodings of all these rows may have: all, or less those at the end that are
-    /// optional and null in every row.
-    fileprivate func encodedCounts(of rows: [StampedRow]) -> [Int] {
-        var counts = [fields.count]
-        for index in fields.indices.reversed() {
-            guard index >= keyCount, fields[index].isOptional,
-                rows.allSatisfy({ $0.row.values[index] == .null })
-            else { break }
-            counts.append(index)
-        }
-        return counts
     }
 }
 

@@ -17,6 +17,9 @@ public struct DeclaredRows: Sendable {
     private var olderDeletions: [RowKey: SequenceNumber] = [:]
     private let deletionsMax: Int
 
+    /// A text of a key goes into names of files and keys of stores, where each byte may become three.
+    public static let keyTextBytesMax = 64
+
     public init(
         _ schemas: [Schema] = [], countMax: Int = 1_000_000, bytesMax: Int = 1 << 30,
         deletionsMax: Int = 100_000
@@ -58,15 +61,6 @@ public struct DeclaredRows: Sendable {
     func isAsLeft(by sequence: SequenceNumber, _ key: RowKey) -> Bool {
         (rows[key]?.sequence ?? deletion(of: key)) == sequence
     }
-
-    /// Rows that were written before fields were added to their dataset, in an order that is always the
-    /// same.
-    var narrow: [DeclaredRow] {
-        rows.values.filter(\.isNarrow)
-            .map { (known: $0, words: [$0.row.dataset] + $0.row.values.map(\.description)) }
-            .sorted { $0.words.lexicographicallyPrecedes($1.words) }
-            .map(\.known)
-    }
 }
 
 /// A row of a declared dataset, and what the digest needs to take it out again. Immutable and shared:
@@ -79,20 +73,13 @@ final class DeclaredRow: Sendable {
     let sequence: SequenceNumber
     /// Of its encoding.
     let bytes: Int
-    /// Fields were added to the dataset since it was written.
-    let isNarrow: Bool
 
-    /// - Parameter encodedCount: how many of the values its entry has; nil: all.
-    init(
-        _ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber, bytes: Int,
-        encodedCount: Int? = nil
-    ) {
+    init(_ row: Row, in schema: Schema, hash: UInt128, sequence: SequenceNumber, bytes: Int) {
         self.row = row
         self.bytes = bytes
         scope = DigestScope(dataset: row.dataset, account: row.account(in: schema))
         digest = Digest(sum: hash, count: 1)
         self.sequence = sequence
-        isNarrow = (encodedCount ?? row.values.count) < schema.fields.count
     }
 
     var stamped: StampedRow { StampedRow(row: row, sequence: sequence) }

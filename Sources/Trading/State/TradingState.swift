@@ -370,6 +370,15 @@ extension TradingState {
     public mutating func restore(
         _ stamped: StampedRow
     ) throws(RowError) -> (scope: DigestScope, hash: UInt128)? {
+        if let schema = declared.catalogue[stamped.row.dataset] {
+            let encoded = stamped.row.encoded(keyCount: schema.keyCount)
+            let hash = digestKey.hash(encoded)
+            let known = DeclaredRow(
+                stamped.row, in: schema, hash: hash, sequence: stamped.sequence,
+                bytes: encoded.count)
+            declared.set(known, for: stamped.row.key(in: schema))
+            return (known.scope, hash)
+        }
         guard let schema = Datasets.catalogue[stamped.row.dataset] else { return nil }
         let hash = digestKey.hash(stamped.row.encoded(keyCount: schema.keyCount))
         try restore(stamped, rowHash: hash)
@@ -444,24 +453,9 @@ extension TradingState {
         let fitted = try schema.fitted(row)
         let known = DeclaredRow(
             fitted, in: schema, hash: digestKey.hash(encoded), sequence: change.sequence,
-            bytes: encoded.count, encodedCount: row.values.count)
+            bytes: encoded.count)
         declared.set(known, for: change.key)
         return StoreBatch.Change(key: change.key, row: fitted, sequence: change.sequence)
-    }
-
-    /// Takes a row of a declared dataset as it was checkpointed.
-    /// - Parameter encodedCount: how many of its values were in the entry that wrote it.
-    mutating func restore(_ stamped: StampedRow, of schema: Schema, encodedCount: Int) {
-        let hash = declaredHash(of: stamped.row, in: schema, encodedCount: encodedCount)
-        let known = DeclaredRow(
-            stamped.row, in: schema, hash: hash, sequence: stamped.sequence,
-            bytes: stamped.row.encoded(keyCount: schema.keyCount).count, encodedCount: encodedCount)
-        declared.set(known, for: stamped.row.key(in: schema))
-    }
-
-    func declaredHash(of row: Row, in schema: Schema, encodedCount: Int) -> UInt128 {
-        let written = Row(dataset: row.dataset, values: Array(row.values.prefix(encodedCount)))
-        return digestKey.hash(written.encoded(keyCount: schema.keyCount))
     }
 
     /// Goes on after an entry; the first in a new journal is an epoch's entry 0.

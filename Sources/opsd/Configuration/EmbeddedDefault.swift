@@ -60,7 +60,7 @@ struct FileWriteError: Error, CustomStringConvertible {
     }
 }
 
-/// Files for their owner only, on disk before the call returns, never in place of another.
+/// Files for their owner only, on disk before the call returns.
 enum PrivateFile {
     static func makeDirectory(_ path: String) throws(FileWriteError) {
         guard mkdir(path, 0o700) != 0 else { return try syncFolder(of: path) }
@@ -74,9 +74,37 @@ enum PrivateFile {
         }
     }
 
-    /// Writes beside the name and links it there, so that the name never stands for half a file.
+    /// Never in place of another.
     static func create(_ path: String, _ text: String) throws(FileWriteError) {
         guard access(path, F_OK) != 0 else { return }
+        try put(path, text) { draft throws(FileWriteError) in
+            // Unlike rename, link refuses to replace a file that somebody made meanwhile.
+            guard link(draft, path) == 0 || errno == EEXIST else {
+                throw FileWriteError(path: path, step: "link", code: errno)
+            }
+        }
+    }
+
+    /// In place of one that is there.
+    static func replace(_ path: String, _ text: String) throws(FileWriteError) {
+        try put(path, text) { draft throws(FileWriteError) in
+            guard rename(draft, path) == 0 else {
+                throw FileWriteError(path: path, step: "rename", code: errno)
+            }
+        }
+    }
+
+    static func remove(_ path: String) throws(FileWriteError) {
+        guard unlink(path) == 0 || errno == ENOENT else {
+            throw FileWriteError(path: path, step: "unlink", code: errno)
+        }
+        try syncFolder(of: path)
+    }
+
+    /// Writes beside the name, and then has it put there: the name never stands for half a file.
+    private static func put(
+        _ path: String, _ text: String, _ place: (_ draft: String) throws(FileWriteError) -> Void
+    ) throws(FileWriteError) {
         let draft = "\(path).\(getpid()).draft"
         unlink(draft)
         let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
@@ -89,10 +117,7 @@ enum PrivateFile {
         guard fsync(descriptor) == 0 else {
             throw FileWriteError(path: path, step: "fsync", code: errno)
         }
-        // Unlike rename, link refuses to replace a file that somebody made meanwhile.
-        guard link(draft, path) == 0 || errno == EEXIST else {
-            throw FileWriteError(path: path, step: "link", code: errno)
-        }
+        try place(draft)
         try syncFolder(of: path)
     }
 

@@ -196,11 +196,21 @@ struct StatusJudgement {
                     command: "opsd check, then look at the store's server or disk"))
         default: break
         }
-        if !store.degraded.isEmpty {
+        for found in store.unmigrated ?? [] {
             findings.append(
                 StatusReport.Finding(
-                    what: "\(store.degraded.joined(separator: ", ")) should be read from "
-                        + "\(store.name) and \(store.degraded.count == 1 ? "is" : "are") not",
+                    what: "\(found.dataset) is not written to \(store.name), which has rows of "
+                        + "another program: \(found.says)",
+                    command: found.command))
+        }
+        let degraded = store.degraded.filter { name in
+            !(store.unmigrated ?? []).contains { $0.dataset == name }
+        }
+        if !degraded.isEmpty {
+            findings.append(
+                StatusReport.Finding(
+                    what: "\(degraded.joined(separator: ", ")) should be read from "
+                        + "\(store.name) and \(degraded.count == 1 ? "is" : "are") not",
                     since: store.degraded_since, command: "opsd status --watch",
                     explains: []))
         }

@@ -77,6 +77,16 @@ struct StatusReport: Codable, Equatable, Sendable {
         /// Datasets that should be read there and are not.
         var degraded: [String]
         var degraded_since: String?
+        /// Datasets that are not written there, because rows lie there that nobody journaled. Nil from a
+        /// core of a version that did not look.
+        var unmigrated: [Unmigrated]?
+    }
+
+    struct Unmigrated: Codable, Equatable, Sendable {
+        var dataset: String
+        var says: String
+        /// What to type to have them journaled.
+        var command: String
     }
 
     /// One thing that is wrong, or that nobody could tell.

@@ -11,6 +11,8 @@ struct DataLayout: Sendable {
 
     var journal: String { root + "/journal" }
     var checkpoint: String { root + "/state.sqlite" }
+    /// The datasets that are not read where they should be.
+    var degradations: String { root + "/degraded.json" }
     /// What the supervisor must still know after a crash.
     var controlState: String { root + "/control.sqlite" }
     var paperBroker: String { root + "/paper-broker.sqlite" }

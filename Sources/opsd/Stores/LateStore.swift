@@ -57,21 +57,23 @@ final class LateStore: ReplicaStore {
     func position() async throws(StoreError) -> StorePosition {
         try await store().position()
     }
-    func begin(_ datasets: Set<String>) async throws(StoreError) {
-        try await store().begin(datasets)
+    func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
+        try await store().begin(datasets, from: found, as: begun)
     }
-    func fill(_ rows: [StampedRow]) async throws(StoreError) {
-        try await store().fill(rows)
+    func fill(_ rows: [StampedRow], at begun: StorePosition?) async throws(StoreError) {
+        try await store().fill(rows, at: begun)
     }
     func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
-        try await store().finish(position, digests: digests)
+        try await store().finish(position, from: begun, digests: digests)
     }
 }
 
 /// A store with a pool of connections that somebody has to look after.
 protocol PooledStore: ReplicaStore {
-    func maintain() async
+    func maintain() async throws(StoreError)
     func close() async
 }

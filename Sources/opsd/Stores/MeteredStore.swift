@@ -100,17 +100,19 @@ extension MeteredStore: ReplicaStore where Store: ReplicaStore {
         return try await store.position()
     }
 
-    func begin(_ datasets: Set<String>) async throws(StoreError) {
+    func begin(
+        _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
+    ) async throws(StoreError) {
         let done = measure(.begin)
         defer { done() }
-        try await store.begin(datasets)
+        try await store.begin(datasets, from: found, as: begun)
     }
 
-    func fill(_ rows: [StampedRow]) async throws(StoreError) {
+    func fill(_ rows: [StampedRow], at begun: StorePosition?) async throws(StoreError) {
         let done = measure(.fill)
         defer { done() }
         do throws(StoreError) {
-            try await store.fill(rows)
+            try await store.fill(rows, at: begun)
         } catch {
             countFailure(of: Set(rows.map(\.row.dataset)))
             throw error
@@ -118,10 +120,10 @@ extension MeteredStore: ReplicaStore where Store: ReplicaStore {
     }
 
     func finish(
-        _ position: StorePosition, digests: [DigestStamp]
+        _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
         let done = measure(.finish)
         defer { done() }
-        try await store.finish(position, digests: digests)
+        try await store.finish(position, from: begun, digests: digests)
     }
 }

@@ -44,6 +44,14 @@ struct StoreControl: Sendable {
                 json.name("degraded")
                 json.array(own) { $0.value($1.dataset) }
                 json.member("degraded_since", own.map(\.since).min())
+                json.name("unmigrated")
+                json.array(copy.state.unmigrated.sorted { $0.key < $1.key }) { json, found in
+                    json.object { json in
+                        json.member("dataset", found.key)
+                        json.member("says", found.value)
+                        json.member("command", copies.migration(of: found.key, from: copy.name))
+                    }
+                }
                 if case .filling(let progress) = copy.state.condition {
                     json.member("rows_done", progress.rows)
                     json.member("rows_total", progress.rowsTotal)

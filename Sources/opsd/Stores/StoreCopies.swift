@@ -1,5 +1,6 @@
 import DualWrite
 import Ledger
+import Logging
 import RedisStore
 import Trading
 
@@ -9,7 +10,8 @@ struct StoreCopies: Sendable {
     let reader: HybridReader
     /// Nil when no events are configured.
     let publisher: EventPublisher?
-    private let stores: [LateStore]
+    private let stores: [String: LateStore]
+    private let logger = Logger(label: "stores")
     private let stream: RedisEventStream?
 
     private static let maintainEvery = Duration.seconds(10)
@@ -18,14 +20,16 @@ struct StoreCopies: Sendable {
         let opener = OpenStores(configuration: configuration, catalogue: catalogue)
         let stores = opener.all()
         let rows = CheckpointRows(checkpoint: core.checkpoint, catalogue: catalogue)
-        self.stores = Array(stores.values)
+        self.stores = stores
         dualWrite = DualWrite(
             routes: configuration.routeTable,
             stores: Dictionary(
                 uniqueKeysWithValues: stores.map { name, store in
                     (name, MeteredStore(store, name: name) as any ReplicaStore)
                 }), journal: core.journalIdentity, feed: core.feed, source: rows)
-        reader = HybridReader(dualWrite, feed: core.feed, core: rows)
+        reader = HybridReader(
+            dualWrite, feed: core.feed, core: rows,
+            record: DegradationFile(path: DataLayout(configuration).degradations))
         let stream = opener.events()
         self.stream = stream
         publisher = configuration.events.flatMap { events in
@@ -37,6 +41,12 @@ struct StoreCopies: Sendable {
         }
     }
 
+    /// What an operator types to have rows journaled that lie in a store.
+    func migration(of dataset: String, from store: String) -> String {
+        let other = dualWrite.routes[dataset]?.writes.first { $0 != store }
+        return "opsd migrate --dataset \(dataset) --from \(store) --to \(other ?? store)"
+    }
+
     /// Until the task is cancelled.
     func run() async {
         await withDiscardingTaskGroup { group in
@@ -45,13 +55,24 @@ struct StoreCopies: Sendable {
             if let publisher { group.addTask { await publisher.run() } }
             group.addTask { await maintain() }
         }
-        for store in stores { await store.pooled?.close() }
+        for store in stores.values { await store.pooled?.close() }
         await stream?.close()
     }
 
     private func maintain() async {
+        var problems: [String: StoreError] = [:]
         while !Task.isCancelled {
-            for store in stores { await store.pooled?.maintain() }
+            for (name, store) in stores {
+                do throws(StoreError) {
+                    try await store.pooled?.maintain()
+                    problems[name] = nil
+                } catch {
+                    if problems.updateValue(error, forKey: name) == error { continue }
+                    logger.error(
+                        "a store is not maintained",
+                        metadata: ["store": "\(name)", "problem": "\(error)"])
+                }
+            }
             try? await Task.sleep(for: Self.maintainEvery)
         }
     }

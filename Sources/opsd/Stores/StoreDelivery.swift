@@ -28,14 +28,15 @@ struct StoreDelivery: DataDelivery {
     }
 
     func missing(
-        _ sequence: SequenceNumber, in promise: DataPromise
+        _ sequence: SequenceNumber, of dataset: String, in promise: DataPromise
     ) async -> [String] {
         await withTaskGroup(of: String?.self) { group in
             for name in promise.stores {
                 group.addTask {
                     guard let follower = dualWrite[name] else { return name }
                     let isThere = await follower.reach(sequence, within: promise.within)
-                    return isThere ? nil : name
+                    // It may follow, and leave this dataset to another program.
+                    return isThere && follower.state.unmigrated[dataset] == nil ? nil : name
                 }
             }
             var missing: [String] = []
