@@ -1,6 +1,7 @@
 extension JSONValue {
     /// Reads RFC 8259. What reading would change is refused: bytes that are not UTF-8, and a name that is
-    /// repeated in its object. So is nesting deeper than 64, so that input cannot exhaust the stack.
+    /// repeated in its object. So is nesting deeper than 72, so that input cannot exhaust the stack: the 64
+    /// of `CanonicalJSON`, and what lies around such a value in a store.
     public init(parsing bytes: [UInt8]) throws(JSONSyntaxError) {
         var parser = JSONParser(bytes: bytes)
         self = try parser.document()
@@ -10,7 +11,7 @@ extension JSONValue {
 private struct JSONParser {
     let bytes: [UInt8]
     var index = 0
-    static let depthMax = 64
+    static let depthMax = 72
 
     init(bytes: [UInt8]) {
         self.bytes = bytes
