@@ -1,3 +1,4 @@
+import Dispatch
 import ExactJSON
 import Foundation
 import Hummingbird
@@ -6,13 +7,13 @@ import Trading
 
 /// Reads rows and keys of a declared dataset from paths and bodies, strictly: what is unknown, missing or
 /// of another type is refused by its name.
-struct DataBody {
+struct DataBody: Sendable {
     let schema: Schema
 
     static let batchMax = 1_000
     /// Of a row as the journal has it: numbers within JSON may have become longer.
     static let rowBytesMax = 65_536
-    /// Copies put the JSON of a field into JSON of their own, and none is read deeper than 64 levels.
+    /// Copies put the JSON of a field into JSON of their own, and every reader of it has a limit.
     static let fieldDepthMax = 32
 
     private static let batchBytesMax = 8 << 20
@@ -57,7 +58,7 @@ struct DataBody {
 
     /// The row that `PUT` wants: the path's key, the body's other fields.
     func row(_ key: [Value], _ request: Request) async throws -> Row {
-        let members = try await object(request, upTo: Self.rowBytesMax)
+        let members = try object(try await request.bytes(upTo: Self.rowBytesMax))
         var values = key
         for (field, value) in zip(schema.keyFields, key) {
             guard let json = members[field.name] else { continue }
@@ -72,13 +73,26 @@ struct DataBody {
         return try row(values)
     }
 
-    struct Batch {
+    struct Batch: Sendable {
         var put: [Row] = []
         var delete: [RowKey] = []
     }
 
+    /// Megabytes take a while to be understood. Batches wait for each other, and for nobody else: on the
+    /// pool a few of them would hold up every request, also that of the watchdog.
+    private static let batches = DispatchQueue(label: "batches")
+
     func batch(_ request: Request) async throws -> Batch {
-        let members = try await object(request, upTo: Self.batchBytesMax)
+        let bytes = try await request.bytes(upTo: Self.batchBytesMax)
+        return try await withCheckedThrowingContinuation { continuation in
+            Self.batches.async {
+                continuation.resume(with: Result { try batch(bytes) })
+            }
+        }
+    }
+
+    private func batch(_ bytes: [UInt8]) throws -> Batch {
+        let members = try object(bytes)
         for name in members.keys where name != "put" && name != "delete" {
             throw APIError.badRequest("'\(name.prefix(60))' is no part of a batch: put, delete")
         }
@@ -172,16 +186,17 @@ struct DataBody {
         return row
     }
 
-    private func object(_ request: Request, upTo limit: Int) async throws -> JSONMembers {
-        let bytes = try await request.bytes(upTo: limit)
+    private func object(_ bytes: [UInt8]) throws(APIError) -> JSONMembers {
+        let json: JSONValue
         do {
-            guard let members = try JSONValue(parsing: bytes).members else {
-                throw APIError.badRequest("the body must be a JSON object")
-            }
-            return members
-        } catch let error as JSONSyntaxError {
-            throw APIError.badRequest("the body cannot be read: \(error)")
+            json = try JSONValue(parsing: bytes)
+        } catch {
+            throw .badRequest("the body cannot be read: \(error)")
         }
+        guard let members = json.members else {
+            throw .badRequest("the body must be a JSON object")
+        }
+        return members
     }
 
     private func checkNames(

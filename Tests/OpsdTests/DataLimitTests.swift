@@ -2,6 +2,7 @@ import CurlClient
 import ExactJSON
 import Foundation
 import Ledger
+import Synchronization
 import TestSupport
 import Testing
 import Trading
@@ -112,7 +113,7 @@ import Trading
             }
             let deeper = try await client.put(#"{"json":\#(nested(100))}"#)
             #expect(deeper.status == 400)
-            #expect(deeper.text.contains("nested deeper than 64 levels, at byte"))
+            #expect(deeper.text.contains("nested deeper than 72 levels, at byte"))
             #expect(client.api.core.engine.published.head == head)
         }
     }
@@ -201,6 +202,30 @@ import Trading
                 both.text.utf8.split(separator: UInt8(ascii: "{")).contains {
                     $0.starts(with: "\"e\u{301}\":2,\"\u{e9}\":1}".utf8)
                 })
+        }
+    }
+
+    /// The core answers its watchdog from the pool that also reads bodies.
+    @Test(.timeLimit(.minutes(2))) func largeBodiesHoldUpNobodyElse() async throws {
+        try await run { client in
+            let rows = Array(repeating: #"{"a":1}"#, count: 200_000)
+            let isOver = Mutex(false)
+            let flood = Task {
+                defer { isOver.withLock { $0 = true } }
+                return try await withThrowingTaskGroup(of: Int.self) { group in
+                    for _ in 0..<4 { group.addTask { try await client.batch(rows).status } }
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+            }
+            var count = 0
+            while !isOver.withLock({ $0 }) {
+                let answer = try await client.api.call(
+                    .get, "/api/v1/data/samples/TRADE_001/x", token: client.token)
+                #expect(answer.status == 404)
+                count += 1
+            }
+            #expect(try await flood.value == Array(repeating: 413, count: 4))
+            #expect(count > 50)
         }
     }
 }
