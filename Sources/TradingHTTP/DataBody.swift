@@ -13,7 +13,7 @@ struct DataBody {
     static let batchMax = 1_000
     /// Of a row as the journal has it: numbers within JSON may have become longer.
     static let rowBytesMax = 65_536
-    /// Copies put the JSON of a field into JSON of their own, and none is read deeper than 64 levels.
+    /// Copies put the JSON of a field into JSON of their own, and none is read deeper than 72 levels.
     static let fieldDepthMax = 32
 
     private static let batchBytesMax = 8 << 20

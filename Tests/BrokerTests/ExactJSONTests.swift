@@ -68,7 +68,7 @@ import Testing
     @Test func whatIsWrongIsSaidWithItsPlace() {
         for (text, expected) in [
             (#"{"a":1,"a":2}"#, "the name 'a' stands twice in its object, at byte 12"),
-            (String(repeating: "[", count: 70), "nested deeper than 64 levels, at byte 64"),
+            (String(repeating: "[", count: 80), "nested deeper than 72 levels, at byte 72"),
             (#"{"a":tru}"#, "this is no JSON, at byte 5"),
         ] {
             #expect {

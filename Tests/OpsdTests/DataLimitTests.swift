@@ -112,7 +112,7 @@ import Trading
             }
             let deeper = try await client.put(#"{"json":\#(nested(100))}"#)
             #expect(deeper.status == 400)
-            #expect(deeper.text.contains("nested deeper than 64 levels, at byte"))
+            #expect(deeper.text.contains("nested deeper than 72 levels, at byte"))
             #expect(client.api.core.engine.published.head == head)
         }
     }
