@@ -14,7 +14,14 @@ extension PostgresStore: ReplicaStore {
                 var shapes: [String: TableShape] = [:]
                 for table in emptied {
                     try link.transaction {
-                        if try table.exists(link) { try link.execute("TRUNCATE \(table.name)") }
+                        if try table.exists(link) {
+                            // One of another program that will not do is not emptied either.
+                            let isForeign =
+                                try table.isForeign(in: link)
+                                && table.prepare(link, isRebuilding: true).isForeign
+                            try link.execute(
+                                "TRUNCATE \(table.name)\(isForeign ? ", \(table.stamps)" : "")")
+                        }
                         try link.pipeline(StampRows.forget(table.schema.dataset))
                     }
                     shapes[table.schema.dataset] = try table.prepare(link, isRebuilding: true)

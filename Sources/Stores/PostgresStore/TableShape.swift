@@ -4,6 +4,8 @@ internal import Ledger
 struct TableShape: Sendable {
     /// Every column has the very type that opsd gives it, so rows may be copied straight into it.
     let hasOwnTypes: Bool
+    /// Another program's table, without a column for stamps.
+    var isForeign = false
 }
 
 /// Makes a dataset's table, or looks whether the one that is there will do.
@@ -37,13 +39,7 @@ extension PostgresTable {
             }
             return TableShape(hasOwnTypes: true)
         }
-        guard found[Self.stamp] != nil else {
-            throw refused(
-                """
-                the table \(name) has no column for opsd's stamps: ALTER TABLE \(name) ADD COLUMN \
-                \(Self.stamp) bigint NOT NULL DEFAULT 0
-                """)
-        }
+        if found[Self.stamp] == nil { return try prepareForeign(found, link) }
         var hasOwnTypes = true
         for index in schema.fields.indices {
             guard let column = found[bareColumn(index)] else {
@@ -55,6 +51,51 @@ extension PostgresTable {
         }
         if try !isKnown(link) { try know(link) }
         return TableShape(hasOwnTypes: hasOwnTypes)
+    }
+
+    /// Whether the table that is there was made by somebody else.
+    func isForeign(in link: PostgresLink) throws -> Bool {
+        try foundColumns(link)[Self.stamp] == nil
+    }
+
+    /// Nothing of another program's table is changed.
+    private func prepareForeign(
+        _ found: [String: Column], _ link: PostgresLink
+    ) throws -> TableShape {
+        for index in schema.fields.indices {
+            guard let column = found[bareColumn(index)] else {
+                throw refused(
+                    "the table \(name) has no column for the field \(schema.fields[index].name): name "
+                        + "it under columns, or add it with ALTER TABLE")
+            }
+            try check(index, column)
+        }
+        guard try isUnique(link) else {
+            throw refused(
+                "the table \(name) may have two rows of one key: CREATE UNIQUE INDEX ON \(name) "
+                    + "(\(keyColumns.joined(separator: ", ")))")
+        }
+        try link.execute(stampCreation)
+        if try !isKnown(link) { try know(link) }
+        return TableShape(hasOwnTypes: false, isForeign: true)
+    }
+
+    /// Whether an index over the very columns of the key lets no two rows have one key.
+    private func isUnique(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
+        var parameters = PostgresParameters()
+        parameters.append(name)
+        let names = (0..<schema.keyCount).map { bareColumn($0) }.sorted()
+        let result = try link.query(
+            """
+            SELECT string_agg(attname, E'\\n' ORDER BY attname COLLATE "C")
+            FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+            WHERE indrelid = to_regclass($1) AND indisunique AND indpred IS NULL AND indisvalid
+                AND indexprs IS NULL
+            GROUP BY indexrelid
+            """, parameters)
+        return (0..<result.rowCount).contains {
+            result.text($0, 0) == names.joined(separator: "\n")
+        }
     }
 
     func exists(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
