@@ -108,7 +108,22 @@ struct LayoutChecks {
         let inPath = path?.fields ?? [account].compactMap { $0 }
         checkFormat(parts.format, inPath, schema)
         let named = Set(inPath + schema.keyFields.map(\.name))
-        checkShown(fields, among: schema.fields.map(\.name).filter { !named.contains($0) }, schema)
+        let others = schema.fields.map(\.name).filter { !named.contains($0) }
+        checkShown(fields, among: others, schema)
+        checkFileValue(parts, others)
+    }
+
+    private func checkFileValue(_ parts: LayoutReader.Parts, _ others: [String]) {
+        guard let value = parts.value, let word = settings.value else { return }
+        if !others.contains(word) {
+            value.refuse(
+                "value: '\(value.shown)' is no field outside the key and the path",
+                NearestName.remedy(for: word, in: others, noun: "such fields"))
+        } else if settings.format == FileFormat.csv.rawValue {
+            value.refuse("value: a csv file has columns", "remove it, or write format: json")
+        } else if let fields = parts.fields {
+            fields.refuse("fields with a value of one field alone", "remove one of the two")
+        }
     }
 
     /// A line of a CSV file begins with what tells it from the others.
