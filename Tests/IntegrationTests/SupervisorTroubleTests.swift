@@ -15,7 +15,10 @@ extension RealProcesses {
                 let core = try #require(try await desk.pid(of: "core"))
                 let daemon = try #require(desk.daemonPID)
                 #expect(try Self.openFiles(daemon) == ("5000", "5000"))
-                #expect(try Self.openFiles(core) == ("1000", "5000"))
+                // The core raises its own; what else is started has what the daemon was given.
+                #expect(try Self.openFiles(core) == ("5000", "5000"))
+                let broker = try #require(try await desk.pid(of: "broker"))
+                #expect(try Self.openFiles(broker) == ("1000", "5000"))
                 try Self.limit(daemon, to: "3:5000")
                 try await eventually("the supervisor says that it cannot look") {
                     desk.text("run.err").contains("core: whether it is well is unknown")
@@ -188,6 +191,29 @@ extension RealProcesses {
                 #expect(SupervisorCrashTests.descriptors(daemon) < 340)
                 for descriptor in held { shutdown(descriptor, Int32(SHUT_RDWR)) }
                 try await desk.waitUntilReady()
+            }
+        }
+
+        /// Half of what the core may have open.
+        @Test(.timeLimit(.minutes(2)))
+        func whoTakesAllConnectionsOfTheTradingAPILeavesTheCoreItsFiles() async throws {
+            try await Desk.run(starts: false) { desk in
+                try await desk.start(through: ["/usr/bin/prlimit", "--nofile=300:300"])
+                try await desk.waitUntilReady()
+                let core = try #require(try await desk.pid(of: "core"))
+                let port = try #require(URL(string: desk.tradingURL)?.port)
+                let held = (0..<250).compactMap { _ in Self.connection(to: port) }
+                defer { for descriptor in held { close(descriptor) } }
+                try await Task.sleep(for: .seconds(1))
+                #expect(SupervisorCrashTests.descriptors(core) < 280)
+                // What needs descriptors goes on: the core answers at its own socket, and journals.
+                let outcome = try await desk.command(
+                    "account", "halt", "--all", "--operator", "lin")
+                #expect(outcome.code == 0, "\(outcome)")
+                for descriptor in held { shutdown(descriptor, Int32(SHUT_RDWR)) }
+                try await eventually("clients are heard again") {
+                    try await desk.get("\(desk.tradingURL)/api/v1/accounts").status == 401
+                }
             }
         }
 

@@ -79,6 +79,18 @@ extension Supervisor {
         countRestart(record.name, by: record.restarts)
         entries[record.name]?.lastExit = record.lastExit
         entries[record.name]?.resumesAt = record.startsAt
+        // What ended for good has done so whoever watched it; `stopped` it was by the daemon's own end.
+        let ended: ServiceState? =
+            switch record.state {
+            case ServiceState.completed.word: .completed
+            case ServiceState.failed(reason: "").word: .failed(reason: record.lastExit ?? "")
+            default: nil
+            }
+        guard let ended, let policy = entries[record.name]?.specification.restart,
+            policy.mode != .always
+        else { return }
+        entries[record.name]?.state = ended
+        entries[record.name]?.since = record.since
     }
 
     private func noteLoss(_ record: ServiceRecord) {
@@ -106,9 +118,7 @@ extension Supervisor {
         emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
         let stop = entries[name]?.specification.stop ?? StopPolicy()
         let task = Task {
-            guard case .success(let watched) = await processes.adopt(process.identity) else {
-                return
-            }
+            guard let watched = await watched(process.identity) else { return }
             processes.signal(watched, stop.signal.number)
             let escalation = Task {
                 do { try await clock.sleep(for: stop.timeout) } catch { return }
