@@ -139,6 +139,11 @@ struct MigrationDesk {
                 ["python3", "-c", writer, files, "\(accounts)", "\(days)", "\(deals)"],
                 in: desk.directory, program: "/usr/bin/env")
             #expect(written.code == 0, "\(written)")
+            // In Redis too somebody has had a row of his own.
+            let set = try await Desk.command(
+                ["redis-cli", "-p", "\(redis.port)", "HSET", "acc:held:QMT_000", "OTHER", "5"],
+                in: desk.directory, program: "/usr/bin/env")
+            #expect(set.code == 0, "\(set)")
             try await desk.start()
             try await desk.waitUntilReady()
             try await body(

@@ -64,6 +64,10 @@ extension RealProcesses {
                     "--dataset", "held_days", "--from", "files", "--to", "hot", "--json")
                 #expect(held.code == 0, "\(held)")
                 #expect(held.documents.last??["rows_created"]?.integer == 2_000, "\(held)")
+                // What only the target had is saved before it goes.
+                let place = try #require(held.documents.last??["folder"]?.text)
+                let gone = try String(contentsOfFile: place + "/overwritten.jsonl", encoding: .utf8)
+                #expect(gone.contains("\"OTHER\",\"days\":5"), "\(gone)")
                 let prices = try await migration.migrate(
                     "--dataset", "max_prices", "--from", "files", "--to", "hot")
                 #expect(prices.code == 0, "\(prices)")

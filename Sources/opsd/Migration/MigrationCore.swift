@@ -85,6 +85,8 @@ struct MigrationCore: Sendable {
         let name: String
         let state: String
         let says: String
+        /// It answers, and trying again gives the same answer.
+        let refuses: Bool?
         let applied_sequence: String?
         let lag_entries: Int?
         let rows_done: Int?
@@ -113,7 +115,8 @@ struct MigrationCore: Sendable {
             if now != last { deadline = ContinuousClock.now + patience }
             last = now
             guard ContinuousClock.now < deadline else {
-                throw CommandFailure(.unknown, "store \(name) \(now.says)")
+                throw CommandFailure(
+                    now.refuses == true ? .refused : .unknown, "store \(name) \(now.says)")
             }
             try? await Task.sleep(for: Self.pause)
         }
