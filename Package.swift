@@ -60,7 +60,8 @@ let package = Package(
         .executableTarget(
             name: "opsd",
             dependencies: [
-                "Ledger", "Trading", "Control", "DualWrite", "Connections", "FileStore",
+                "Ledger", "Trading", "Control", "DualWrite", "Connections", "ExactJSON",
+                "FileStore",
                 "SQLiteStore", "RedisStore", "PostgresStore", "CurlClient", "AlpacaBroker",
                 "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
                 httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nioCore, unixSignals,

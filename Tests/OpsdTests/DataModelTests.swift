@@ -36,7 +36,9 @@ import Trading
                 otherwise: dataset == "back" ? .rolledBack : .toldBehind)
         }
 
-        func missing(_ sequence: SequenceNumber, in promise: DataPromise) async -> [String] {
+        func missing(
+            _ sequence: SequenceNumber, of dataset: String, in promise: DataPromise
+        ) async -> [String] {
             areAway.withLock { $0 } ? ["hot"] : []
         }
     }

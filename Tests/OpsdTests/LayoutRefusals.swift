@@ -24,7 +24,7 @@ extension ConfigurationRefusalTests {
             "opsd.yaml:2:130: the layout of files says nothing; remove it"),
         held(
             "old: files, layout: {files: {key: \"a\", ttl: 1s}}",
-            "opsd.yaml:2:131: key does not belong to a layout in a files store; remove it; the keys here are: path, format, fields\nopsd.yaml:2:141: ttl does not belong to a layout in a files store; remove it; the keys here are: path, format, fields"
+            "opsd.yaml:2:131: key does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields\nopsd.yaml:2:141: ttl does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields"
         ),
         held(
             "old: files, layout: {files: {format: yaml}}",
@@ -58,6 +58,15 @@ extension ConfigurationRefusalTests {
         held(
             "old: files, layout: {files: {path: \"{account_id}/{account_id}.json\"}}",
             "opsd.yaml:2:137: {account_id} stands twice in path; remove one of the two"),
+        held(
+            "old: files, layout: {files: {value: dayz}}",
+            "opsd.yaml:2:138: value: 'dayz' is no field outside the key and the path; write days"),
+        held(
+            "old: files, layout: {files: {value: days, fields: [days]}}",
+            "opsd.yaml:2:152: fields with a value of one field alone; remove one of the two"),
+        held(
+            "old: files, layout: {files: {path: \"held.csv\", format: csv, value: days}}",
+            "opsd.yaml:2:169: value: a csv file has columns; remove it, or write format: json"),
         held(
             "old: files, layout: {files: {fields: [dayz]}}",
             "opsd.yaml:2:140: fields: held has no field 'dayz'; write days"),

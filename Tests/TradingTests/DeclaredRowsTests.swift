@@ -64,6 +64,47 @@ import Testing
         return digests
     }
 
+    @Test func aMigrationWritesOneEntryAndIsTakenBackWhereNobodyWroteSince() throws {
+        var state = Self.state()
+        let old = try state.putRow(Self.held("A", "AAPL", 1), at: now, by: "A").sequence
+        let before = Self.digests(of: state.declared.rows)
+        let found = [Self.held("A", "AAPL", 2), Self.held("B", "MSFT", 3), Self.held("C", "X", 4)]
+        let migrated = try state.migrateRows(
+            [
+                .init(row: found[0], known: old), .init(row: found[1], known: nil),
+                .init(row: found[2], known: nil),
+            ], at: now, by: "lin")
+        #expect(migrated == old.next)
+        #expect(state.declared.rows.count == 3)
+        // What was compared is not so any more.
+        for (row, known) in [(found[0], old), (found[1], nil), (Self.held("D", "Y", 1), old)] {
+            let mark = state.mark
+            #expect {
+                _ = try state.migrateRows([.init(row: row, known: known)], at: now, by: "lin")
+            } throws: {
+                if case Refusal.conditionFailed = $0 { true } else { false }
+            }
+            state.rollback(to: mark)
+        }
+        let long = Self.held("A", String(repeating: "x", count: 65), 1)
+        #expect {
+            _ = try state.migrateRows([.init(row: long, known: nil)], at: now, by: "lin")
+        } throws: { "\($0)".contains("1 to 64 bytes") }
+        // Of the three one was written since, and stays.
+        _ = try state.putRow(Self.held("C", "X", 9), at: now, by: "C")
+        let changes = [
+            TradingState.MigratedRow(before: Self.held("A", "AAPL", 1), after: found[0]),
+            .init(before: nil, after: found[1]), .init(before: nil, after: found[2]),
+        ]
+        #expect(state.takeBack(changes, at: now, by: "lin") == 2)
+        #expect(state.takeBack(changes, at: now, by: "lin") == 0)
+        #expect(state.declared[Self.key("A", "AAPL")]?.row == Self.held("A", "AAPL", 1))
+        #expect(state.declared[Self.key("B", "MSFT")] == nil)
+        #expect(state.declared[Self.key("C", "X")]?.row == Self.held("C", "X", 9))
+        _ = try state.deleteRow(Self.key("C", "X"), of: "C", at: now, by: "C")
+        #expect(Self.digests(of: state.declared.rows) == before)
+    }
+
     @Test func aConditionIsDecidedByTheRowsSequence() throws {
         var state = Self.state()
         let row = Self.held("A", "AAPL", 1)

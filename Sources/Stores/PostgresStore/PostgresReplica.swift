@@ -27,7 +27,12 @@ extension PostgresStore: ReplicaStore {
                 for table in emptied {
                     try link.transaction {
                         try table.takeOutEarlier(link)
-                        if try table.exists(link) { try link.execute("TRUNCATE \(table.name)") }
+                        guard try table.exists(link) else { return }
+                        var names = table.name
+                        if try table.prepare(link, isRebuilding: true).isForeign {
+                            names += ", " + table.stamps
+                        }
+                        try link.execute("TRUNCATE \(names)")
                     }
                     shapes[table.schema.dataset] = try table.prepare(link, isRebuilding: true)
                 }

@@ -147,8 +147,7 @@ public actor PostgresStore: RowStore {
     /// The table of a dataset, found fit for use.
     private func readyTable(_ dataset: String) async throws(StoreError) -> PostgresTable {
         let table = try table(dataset)
-        _ = try await shape(of: table)
-        return table
+        return table.lying(as: try await shape(of: table))
     }
 
     private func shape(of table: PostgresTable) async throws(StoreError) -> TableShape {

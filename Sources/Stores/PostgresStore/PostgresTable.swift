@@ -10,6 +10,8 @@ struct PostgresTable: Sendable {
     let schema: Schema
     /// `table`, or `schema.table`, each part quoted.
     let name: String
+    /// Another program's table: it gets no column of opsd's, and the stamps lie in a table beside it.
+    private(set) var isForeign = false
     /// Of each field, in the schema's order.
     private let columnNames: [String]
 
@@ -46,8 +48,15 @@ struct PostgresTable: Sendable {
     func column(_ index: Int) -> String { quoted(columnNames[index]) }
     func bareColumn(_ index: Int) -> String { columnNames[index] }
 
-    /// Every field's column, then the stamp.
-    var columns: [String] { columnNames.map(quoted) + [Self.stamp] }
+    /// The same, as the table lies in the database.
+    func lying(as shape: TableShape) -> PostgresTable {
+        var table = self
+        table.isForeign = shape.isForeign
+        return table
+    }
+
+    /// Every field's column, then the stamp where it is among them.
+    var columns: [String] { columnNames.map(quoted) + (isForeign ? [] : [Self.stamp]) }
     var keyColumns: [String] { columnNames.prefix(schema.keyCount).map(quoted) }
 
     /// What tells the layout from another one of the dataset. A field that is declared later changes it
@@ -93,15 +102,26 @@ struct PostgresTable: Sendable {
     // MARK: - Writing
 
     private var replacement: String {
-        let assignments = columns.dropFirst(schema.keyCount).map { "\($0) = EXCLUDED.\($0)" }
+        let others = columns.dropFirst(schema.keyCount)
+        let conflict = "ON CONFLICT (\(keyColumns.joined(separator: ", ")))"
+        if others.isEmpty { return conflict + " DO NOTHING" }
+        let assignments = others.map { "\($0) = EXCLUDED.\($0)" }
+        let update = "\(conflict) DO UPDATE SET \(assignments.joined(separator: ", "))"
+        guard isForeign else { return update }
+        // A row that shows the values already is not touched: the other program may have triggers.
+        func comparable(_ side: String) -> String {
+            schema.fields.indices.dropFirst(schema.keyCount).map { index in
+                // The type json has no equality.
+                "\(side).\(column(index))" + (schema.fields[index].type == .json ? "::jsonb" : "")
+            }.joined(separator: ", ")
+        }
         return """
-            ON CONFLICT (\(keyColumns.joined(separator: ", "))) DO UPDATE SET \
-            \(assignments.joined(separator: ", "))
+            \(update) WHERE (\(comparable("t"))) IS DISTINCT FROM (\(comparable("EXCLUDED")))
             """
     }
 
     private var insertion: String {
-        "INSERT INTO \(name) (\(columns.joined(separator: ", ")))"
+        "INSERT INTO \(name) AS t (\(columns.joined(separator: ", ")))"
     }
 
     var upsert: String {
@@ -134,7 +154,69 @@ struct PostgresTable: Sendable {
     }
 
     var stagingCopy: String { "COPY pg_temp.\(staging) FROM STDIN (FORMAT binary)" }
-    var stagingTransfer: String { "\(insertion) TABLE pg_temp.\(staging) \(replacement)" }
+    var stagingTransfers: [String] {
+        guard isForeign else { return ["\(insertion) TABLE pg_temp.\(staging) \(replacement)"] }
+        let fields = schema.fields.indices.map { "f\($0)" }.joined(separator: ", ")
+        let keys = (0..<schema.keyCount).map { "f\($0)" }.joined(separator: ", ")
+        return [
+            "\(insertion) SELECT \(fields) FROM pg_temp.\(staging) \(replacement)",
+            "INSERT INTO \(stamps) SELECT \(keys), stamp FROM pg_temp.\(staging) \(stamping)",
+        ]
+    }
+
+    // MARK: - Stamps beside another program's table
+
+    var stamps: String { "opsd." + quoted("v_" + schema.dataset) }
+    private var stampKeys: [String] { (0..<schema.keyCount).map { "opsd_k\($0)" } }
+
+    var stampCreation: String {
+        let keys = zip(stampKeys, schema.keyFields).map { key, field in
+            "\(key) \(field.type.postgresName)\(field.type == .text ? " COLLATE \"C\"" : "") NOT NULL"
+        }
+        return """
+            CREATE TABLE IF NOT EXISTS \(stamps) (
+                \(keys.joined(separator: ", ")), \(Self.stamp) bigint NOT NULL,
+                PRIMARY KEY (\(stampKeys.joined(separator: ", "))))
+            """
+    }
+
+    private var stamping: String {
+        """
+        ON CONFLICT (\(stampKeys.joined(separator: ", "))) DO UPDATE SET \
+        \(Self.stamp) = EXCLUDED.\(Self.stamp)
+        """
+    }
+
+    private var stampUpsert: String {
+        let marks = (1...schema.keyCount + 1).map { "$\($0)" }.joined(separator: ", ")
+        return "INSERT INTO \(stamps) VALUES (\(marks)) \(stamping)"
+    }
+
+    private var stampDeletion: String {
+        let matches = stampKeys.enumerated().map { "\($1) = $\($0 + 1)" }
+        return "DELETE FROM \(stamps) WHERE \(matches.joined(separator: " AND "))"
+    }
+
+    private var stampJoin: String {
+        let matches = zip(stampKeys, keyColumns).map { "\($0) = \($1)" }
+        return "LEFT JOIN \(stamps) ON \(matches.joined(separator: " AND "))"
+    }
+
+    // MARK: - Statements
+
+    func putting(_ stamped: StampedRow) throws(StoreError) -> [PostgresLink.Statement] {
+        let row = PostgresLink.Statement(sql: upsert, parameters: try parameters(stamped))
+        guard isForeign else { return [row] }
+        var stamp = try parameters(stamped.row.key(in: schema))
+        stamp.append(stamped.sequence.rawValue)
+        return [row, .init(sql: stampUpsert, parameters: stamp)]
+    }
+
+    func deleting(_ key: RowKey) throws(StoreError) -> [PostgresLink.Statement] {
+        let row = PostgresLink.Statement(sql: deletion, parameters: try parameters(key))
+        guard isForeign else { return [row] }
+        return [row, .init(sql: stampDeletion, parameters: try parameters(key))]
+    }
 
     // MARK: - Reading
 
@@ -147,7 +229,9 @@ struct PostgresTable: Sendable {
         let fields = schema.fields.enumerated().map { index, field in
             "\(column(index))::\(field.type.postgresName)"
         }
-        return "SELECT \((fields + [Self.stamp]).joined(separator: ", ")) FROM \(name)"
+        let stamp = isForeign ? "coalesce(\(Self.stamp), 0)" : Self.stamp
+        return "SELECT \((fields + [stamp]).joined(separator: ", ")) FROM \(name)"
+            + (isForeign ? " " + stampJoin : "")
     }
 
     func parameters(_ key: RowKey) throws(StoreError) -> PostgresParameters {
@@ -169,7 +253,7 @@ struct PostgresTable: Sendable {
         for (value, field) in zip(stamped.row.values, schema.fields) {
             parameters.append(value, as: field.type)
         }
-        parameters.append(stamped.sequence.rawValue)
+        if !isForeign { parameters.append(stamped.sequence.rawValue) }
         return parameters
     }
 

@@ -7,6 +7,8 @@ struct TableShape: Sendable {
     /// How many characters columns of another program's take, by their fields' places. A longer text is
     /// refused by PostgreSQL, but for spaces at its end, which it would cut off without a word.
     var lengths: [Int: Int] = [:]
+    /// Another program's table, without a column for stamps.
+    var isForeign = false
 }
 
 /// Makes a dataset's table, or looks whether the one that is there will do.
@@ -50,14 +52,21 @@ extension PostgresTable {
             }
             return TableShape(hasOwnTypes: true)
         }
-        var hasOwnTypes = true
         var lengths: [Int: Int] = [:]
+        for index in schema.fields.indices {
+            lengths[index] = found[bareColumn(index)]?.length
+        }
+        if found[Self.stamp] == nil {
+            try link.execute(stampCreation)
+            if known?.table == nil { try know(link) }
+            return TableShape(hasOwnTypes: false, lengths: lengths, isForeign: true)
+        }
+        var hasOwnTypes = true
         for index in schema.fields.indices {
             guard let column = found[bareColumn(index)] else {
                 try add(index, link)
                 continue
             }
-            lengths[index] = column.length
             if column.type != schema.fields[index].type.postgresName { hasOwnTypes = false }
         }
         if known?.table == nil { try know(link) }
@@ -70,12 +79,9 @@ extension PostgresTable {
     /// None where there is no table.
     private func checkedColumns(_ link: PostgresLink) throws -> [String: Column] {
         let found = try foundColumns(link)
-        guard found.isEmpty || found[Self.stamp] != nil else {
-            throw refused(
-                """
-                the table \(name) has no column for opsd's stamps: ALTER TABLE \(name) ADD COLUMN \
-                \(Self.stamp) bigint NOT NULL DEFAULT 0
-                """)
+        if !found.isEmpty, found[Self.stamp] == nil {
+            try checkForeign(found, link)
+            return found
         }
         for index in schema.fields.indices {
             if let column = found[bareColumn(index)] {
@@ -89,6 +95,41 @@ extension PostgresTable {
             }
         }
         return found
+    }
+
+    /// Another program's table must have everything: nothing of it is changed.
+    private func checkForeign(_ found: [String: Column], _ link: PostgresLink) throws {
+        for index in schema.fields.indices {
+            guard let column = found[bareColumn(index)] else {
+                throw refused(
+                    "the table \(name) has no column for the field \(schema.fields[index].name): name "
+                        + "it under columns, or add it with ALTER TABLE")
+            }
+            try check(index, column)
+        }
+        guard try isUnique(link) else {
+            throw refused(
+                "the table \(name) may have two rows of one key: CREATE UNIQUE INDEX ON \(name) "
+                    + "(\(keyColumns.joined(separator: ", ")))")
+        }
+    }
+
+    /// Whether an index over the very columns of the key lets no two rows have one key.
+    private func isUnique(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
+        var parameters = PostgresParameters()
+        parameters.append(name)
+        let names = (0..<schema.keyCount).map { bareColumn($0) }.sorted()
+        let result = try link.query(
+            """
+            SELECT string_agg(attname, E'\\n' ORDER BY attname COLLATE "C")
+            FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+            WHERE indrelid = to_regclass($1) AND indisunique AND indpred IS NULL AND indisvalid
+                AND indexprs IS NULL
+            GROUP BY indexrelid
+            """, parameters)
+        return (0..<result.rowCount).contains {
+            result.text($0, 0) == names.joined(separator: "\n")
+        }
     }
 
     func exists(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
@@ -185,7 +226,8 @@ extension PostgresTable {
     }
 
     /// Takes out what opsd has put elsewhere under an earlier layout: the table, where opsd made it, its
-    /// rows, where it is another program's.
+    /// rows, where it is another program's with a column for stamps. From one without such a column only
+    /// the stamps go: under which names its rows were written is not known any more.
     func takeOutEarlier(_ link: PostgresLink) throws {
         guard let known = try known(link), let earlier = known.table,
             earlier != name || known.layout.map({ $0 != layout }) ?? false
@@ -211,6 +253,7 @@ extension PostgresTable {
                 try link.execute("DELETE FROM \(earlier) WHERE \(Self.stamp) > 0")
             }
         }
+        try link.execute("DROP TABLE IF EXISTS \(stamps)")
         _ = try link.query(
             "UPDATE opsd.datasets SET table_name = $3, layout = NULL WHERE dataset = $1", parameters
         )

@@ -16,17 +16,14 @@ struct TableWrite: Sendable {
     init(
         _ table: PostgresTable, _ shape: TableShape, put: [StampedRow], delete: [RowKey]
     ) throws(StoreError) {
+        let table = table.lying(as: shape)
         self.table = table
         self.shape = shape
         for stamped in put { try table.check(stamped.row, within: shape.lengths) }
         var statements: [PostgresLink.Statement] = []
-        for key in delete {
-            statements.append(.init(sql: table.deletion, parameters: try table.parameters(key)))
-        }
+        for key in delete { statements += try table.deleting(key) }
         if put.count < Self.copyRowsMin {
-            for row in put {
-                statements.append(.init(sql: table.upsert, parameters: try table.parameters(row)))
-            }
+            for row in put { statements += try table.putting(row) }
             rows = nil
         } else {
             var rows = BinaryRows()
@@ -45,7 +42,7 @@ struct TableWrite: Sendable {
         if let rows, try !copiedStraight(rows, link) {
             try link.execute(table.stagingCreation)
             try link.copyIn(table.stagingCopy, rows)
-            try link.execute(table.stagingTransfer)
+            for transfer in table.stagingTransfers { try link.execute(transfer) }
         }
         return statements
     }

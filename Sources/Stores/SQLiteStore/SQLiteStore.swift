@@ -15,15 +15,17 @@ public final class SQLiteStore: RowStore {
 
     /// Opens the database, and makes it and the tables of the schemas that it lacks. Throws `refused`
     /// where a declared dataset has changed in another way than by optional fields at its end.
-    /// - Parameter setsAside: whether rows of a dataset that has no schema are kept until it has one again,
-    ///   instead of refused.
+    /// - Parameters:
+    ///   - layouts: by dataset, for those that do not lie as their schema says. A table that another program
+    ///     has made is used as it is.
+    ///   - setsAside: whether rows of a dataset that has no schema are kept until it has one again,
+    ///     instead of refused.
     public init(
-        path: String, schemas: SchemaCatalogue, setsAside: Bool = false
+        path: String, schemas: SchemaCatalogue, layouts: [String: SQLiteLayout] = [:],
+        setsAside: Bool = false
     ) throws(StoreError) {
         self.path = path
         self.setsAside = setsAside
-        tables = Dictionary(
-            uniqueKeysWithValues: schemas.schemas.map { ($0.dataset, StoreTable($0)) })
         do {
             var configuration = GRDB.Configuration()
             configuration.maximumReaderCount = 4
@@ -35,21 +37,25 @@ public final class SQLiteStore: RowStore {
                 // The log is folded in seldom: each time costs flushes that the journal waits behind.
                 try database.execute(sql: "PRAGMA wal_autocheckpoint = 20000")
                 database.add(collation: StoreTable.decimalOrder)
+                database.add(collation: StoreTable.timeOrder)
             }
             let database = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
             let schemas = schemas.schemas
-            try database.write { [tables] database in
+            tables = try database.write { database in
+                var tables: [String: StoreTable] = [:]
                 for statement in StampTables.creation + DeclaredTables.creation {
                     try database.execute(sql: statement)
                 }
                 for schema in schemas {
-                    guard let table = tables[schema.dataset] else { continue }
+                    var table = StoreTable(schema, layouts[schema.dataset] ?? SQLiteLayout())
                     try DeclaredTables.fit(schema, table, store: path, in: database)
                     try table.prepare(database)
                     try DeclaredTables.takeBack(schema, table, in: database)
                     try StampTables.note(table.layout, of: schema.dataset, in: database)
+                    tables[schema.dataset] = table
                 }
+                return tables
             }
             self.database = database
         } catch {

@@ -5,7 +5,9 @@ internal import Ledger
 /// One dataset's table, and the SQL that speaks to it.
 ///
 /// Decimals are TEXT in their canonical spelling, timestamps INTEGER microseconds, JSON TEXT in its
-/// canonical spelling. The stamp of a row is a column of opsd's own.
+/// canonical spelling. The stamp of a row is a column of opsd's own. Of a table that another program has
+/// made the stamps lie in a table beside it, and each column is spoken to in its own way
+/// (`ForeignColumns`).
 struct StoreTable: Sendable {
     struct Select: Sendable {
         let sql: String
@@ -13,36 +15,81 @@ struct StoreTable: Sendable {
     }
 
     private let schema: Schema
+    private let tableName: String
+    /// Of each field, in the schema's order, quoted.
+    private let names: [String]
+    private let bareNames: [String]
     private let upsert: String
-    private let columns: String
-    private let matchesKey: String
+    /// Nil for a table of opsd's own.
+    private var foreign: ForeignColumns?
 
-    init(_ schema: Schema) {
+    init(_ schema: Schema, _ layout: SQLiteLayout = SQLiteLayout()) {
         self.schema = schema
-        let names = schema.fields.map { Self.quoted($0.name) }
-        columns = (names + ["opsd_sequence"]).joined(separator: ", ")
+        tableName = layout.table ?? schema.dataset
+        bareNames = schema.fields.map { layout.columns[$0.name] ?? $0.name }
+        names = bareNames.map(Self.quoted)
         let marks = Array(repeating: "?", count: names.count + 1).joined(separator: ", ")
+        let columns = (names + ["opsd_sequence"]).joined(separator: ", ")
         upsert =
-            "INSERT OR REPLACE INTO \(Self.quoted(schema.dataset)) (\(columns)) VALUES (\(marks))"
-        matchesKey = schema.keyFields.map { "\(Self.quoted($0.name)) = ?" }
-            .joined(separator: " AND ")
+            "INSERT OR REPLACE INTO \(Self.quoted(tableName)) (\(columns)) VALUES (\(marks))"
     }
 
-    private static func quoted(_ name: String) -> String {
+    static func quoted(_ name: String) -> String {
         "\"" + name.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }
 
-    private var name: String { Self.quoted(schema.dataset) }
+    private var name: String { Self.quoted(tableName) }
+    private var keyNames: ArraySlice<String> { names.prefix(schema.keyCount) }
+    /// opsd's own, beside another program's table: the key, and the sequence number.
+    private var stamps: String { Self.quoted("opsd_v_" + schema.dataset) }
 
     /// What tells the layout from another one of the dataset.
-    var layout: String { name }
+    var layout: String {
+        let renamed = zip(schema.fields, bareNames).filter { $0.name != $1 }
+            .map { "\($0.name)=\($1)" }.sorted()
+        return ([name] + renamed).joined(separator: " ")
+    }
+
+    private var matchesKey: String {
+        keyNames.enumerated().map { "\($1)\(order($0)) = ?" }.joined(separator: " AND ")
+    }
+    /// How the texts of a column are compared, where not by their bytes.
+    private func order(_ index: Int) -> String {
+        foreign?.isTime(index) == true ? " COLLATE opsd_time" : ""
+    }
+
+    /// What is read, and from where.
+    private var columns: String {
+        (names.map { "t.\($0)" }
+            + [foreign == nil ? "t.opsd_sequence" : "COALESCE(s.opsd_sequence, 0)"])
+            .joined(separator: ", ")
+    }
+    private var source: String {
+        guard foreign != nil else { return "\(name) AS t" }
+        let same = keyNames.enumerated().map { "s.\($1) = t.\($1)\(order($0))" }
+            .joined(separator: " AND ")
+        return "\(name) AS t LEFT JOIN \(stamps) AS s ON \(same)"
+    }
 
     /// Makes what is not there: the table, the columns of fields that were declared after it was made,
-    /// the indexes.
-    func prepare(_ database: Database) throws {
+    /// the indexes. Of another program's table nothing is changed.
+    mutating func prepare(_ database: Database) throws {
+        let present =
+            try database.tableExists(tableName)
+            ? try database.columns(in: tableName) : []
+        if !present.isEmpty, !present.contains(where: { $0.name == "opsd_sequence" }) {
+            foreign = try ForeignColumns(schema, bareNames, of: tableName, present)
+            let key = keyNames.joined(separator: ", ")
+            return try database.execute(
+                sql: """
+                    CREATE TABLE IF NOT EXISTS \(stamps)(
+                        \(key), opsd_sequence INTEGER NOT NULL, PRIMARY KEY (\(key)))
+                    """)
+        }
         try database.execute(sql: creation)
-        let present = Set(try database.columns(in: schema.dataset).map(\.name))
-        for field in schema.fields where !present.contains(field.name) {
+        let known = Set(present.map { $0.name.lowercased() })
+        for (index, field) in schema.fields.enumerated()
+        where !present.isEmpty && !known.contains(bareNames[index].lowercased()) {
             guard field.isOptional else {
                 throw StoreError.refused(
                     store: schema.dataset,
@@ -51,27 +98,27 @@ struct StoreTable: Sendable {
                         missing: move the database away, and it is filled again
                         """)
             }
-            try database.execute(sql: "ALTER TABLE \(name) ADD COLUMN \(Self.definition(field))")
+            try database.execute(sql: "ALTER TABLE \(name) ADD COLUMN \(definition(index))")
         }
         for statement in indexCreation { try database.execute(sql: statement) }
     }
 
-    private static func definition(_ field: Field) -> String {
+    private func definition(_ index: Int) -> String {
+        let field = schema.fields[index]
         let type =
             switch field.type {
             case .text, .decimal, .json: "TEXT"
             case .integer, .timestamp, .boolean: "INTEGER"
             }
-        return "\(quoted(field.name)) \(type)\(field.isOptional ? "" : " NOT NULL")"
+        return "\(names[index]) \(type)\(field.isOptional ? "" : " NOT NULL")"
     }
 
     private var creation: String {
-        let columns = schema.fields.map(Self.definition)
-        let key = schema.keyFields.map { Self.quoted($0.name) }.joined(separator: ", ")
+        let columns = schema.fields.indices.map(definition)
         return """
             CREATE TABLE IF NOT EXISTS \(name)(
                 \(columns.joined(separator: ", ")), opsd_sequence INTEGER NOT NULL,
-                PRIMARY KEY (\(key))) WITHOUT ROWID
+                PRIMARY KEY (\(keyNames.joined(separator: ", ")))) WITHOUT ROWID
             """
     }
 
@@ -79,17 +126,24 @@ struct StoreTable: Sendable {
         schema.indexes.map { index in
             let indexName = Self.quoted(
                 "\(schema.dataset)_by_\(index.fields.joined(separator: "_"))")
-            let list = index.fields.map(Self.quoted).joined(separator: ", ")
-            let only = index.present.map { " WHERE \(Self.quoted($0)) IS NOT NULL" } ?? ""
+            let list = index.fields.compactMap(schema.index(of:)).map { names[$0] }
+                .joined(separator: ", ")
+            let only =
+                index.present.flatMap(schema.index(of:))
+                .map { " WHERE \(names[$0]) IS NOT NULL" } ?? ""
             return "CREATE INDEX IF NOT EXISTS \(indexName) ON \(name) (\(list))\(only)"
         }
     }
 
     func apply(_ change: StoreBatch.Change, to database: Database) throws {
         guard let row = change.row else {
-            let statement = try database.cachedStatement(
-                sql: "DELETE FROM \(name) WHERE \(matchesKey)")
-            try statement.execute(arguments: StatementArguments(change.key.values.map(\.stored)))
+            let key = try stored(change.key.values[...])
+            try database.cachedStatement(sql: "DELETE FROM \(name) WHERE \(matchesKey)")
+                .execute(arguments: key)
+            if foreign != nil {
+                try database.cachedStatement(sql: "DELETE FROM \(stamps) WHERE \(matchesKey)")
+                    .execute(arguments: key)
+            }
             return
         }
         try put(StampedRow(row: row, sequence: change.sequence), to: database)
@@ -104,27 +158,75 @@ struct StoreTable: Sendable {
                     a row has \(values.count) values where \(schema.fields.count) are declared
                     """)
         }
-        let statement = try database.cachedStatement(sql: upsert)
-        try statement.execute(binding: values, then: stamped.sequence.rawValue)
+        guard foreign != nil else {
+            let statement = try database.cachedStatement(sql: upsert)
+            return try statement.execute(binding: values, then: stamped.sequence.rawValue)
+        }
+        try putForeign(values, to: database)
+        let key = values.prefix(schema.keyCount)
+        let marks = Array(repeating: "?", count: key.count + 1).joined(separator: ", ")
+        try database.cachedStatement(sql: "INSERT OR REPLACE INTO \(stamps) VALUES (\(marks))")
+            .execute(
+                arguments: try stored(key) + StatementArguments([stamped.sequence.rawValue]))
+    }
+
+    /// A row that shows the values already stays as it is, and columns that are the other program's alone
+    /// keep what they have. Its table may have no index of the key that `ON CONFLICT` could name.
+    private func putForeign(_ values: [Value], to database: Database) throws {
+        let key = values.prefix(schema.keyCount)
+        guard
+            let present = try row(RowKey(dataset: schema.dataset, values: Array(key)), in: database)
+        else {
+            let marks = Array(repeating: "?", count: names.count).joined(separator: ", ")
+            try database.cachedStatement(
+                sql: "INSERT INTO \(name) (\(names.joined(separator: ", "))) VALUES (\(marks))"
+            ).execute(arguments: try stored(values[...]))
+            return
+        }
+        if present.row.values == values { return }
+        let assignments = names.dropFirst(schema.keyCount).map { "\($0) = ?" }
+        try database.cachedStatement(
+            sql: "UPDATE \(name) SET \(assignments.joined(separator: ", ")) WHERE \(matchesKey)"
+        ).execute(arguments: try stored(values.dropFirst(schema.keyCount)) + stored(key))
+    }
+
+    /// As the columns of their fields have them.
+    private func stored(_ values: ArraySlice<Value>) throws(StoreError) -> StatementArguments {
+        var stored: [DatabaseValue] = []
+        for (index, value) in zip(values.indices, values) {
+            stored.append(try self.stored(value, index))
+        }
+        return StatementArguments(stored)
+    }
+
+    private func stored(_ value: Value, _ index: Int) throws(StoreError) -> DatabaseValue {
+        try foreign?.stored(value, index) ?? value.stored
     }
 
     func isEmpty(_ database: Database) throws -> Bool {
-        try GRDB.Row.fetchOne(database, sql: "SELECT 1 FROM \(name) LIMIT 1") == nil
+        guard try database.tableExists(tableName) else { return true }
+        return try GRDB.Row.fetchOne(database, sql: "SELECT 1 FROM \(name) LIMIT 1") == nil
     }
 
-    /// `prepare` makes it anew.
+    /// `prepare` makes it anew. Another program's stays.
     func drop(_ database: Database) throws {
+        guard try database.tableExists(tableName),
+            try database.columns(in: tableName).contains(where: { $0.name == "opsd_sequence" })
+        else { return }
         try database.execute(sql: "DROP TABLE IF EXISTS \(name)")
     }
 
     func empty(_ database: Database) throws {
         try database.execute(sql: "DELETE FROM \(name)")
+        if foreign != nil { try database.execute(sql: "DELETE FROM \(stamps)") }
     }
 
     func row(_ key: RowKey, in database: Database) throws -> StampedRow? {
+        let matches = (0..<schema.keyCount).map { "\(column($0)) = ?" }
+            .joined(separator: " AND ")
         let select = Select(
-            sql: "SELECT \(columns) FROM \(name) WHERE \(matchesKey)",
-            arguments: StatementArguments(key.values.map(\.stored)))
+            sql: "SELECT \(columns) FROM \(source) WHERE \(matches)",
+            arguments: try stored(key.values[...]))
         return try rows(select, in: database).first
     }
 
@@ -141,7 +243,9 @@ struct StoreTable: Sendable {
         values.reserveCapacity(schema.fields.count)
         for (index, field) in schema.fields.enumerated() {
             let stored: DatabaseValue = row[index]
-            guard let value = Value(stored: stored, as: field.type),
+            guard
+                let value = foreign.map({ $0.value(stored, of: field) })
+                    ?? Value(stored: stored, as: field.type),
                 field.isOptional || value != .null
             else {
                 throw StoreError.damaged(
@@ -162,14 +266,14 @@ struct StoreTable: Sendable {
 
     func select(_ query: RowQuery) throws(StoreError) -> Select {
         let (condition, arguments) = try condition(query)
-        var order = keyOrder
+        var order = (0..<schema.keyCount).map(comparable)
         if let wanted = query.order {
             let direction = wanted.descending ? " DESC" : ""
             order = order.map { $0 + direction }
-            order.insert(try comparable(wanted.field) + direction, at: 0)
+            order.insert(comparable(try place(wanted.field)) + direction, at: 0)
         }
         let sql = """
-            SELECT \(columns) FROM \(name)\(condition) ORDER BY \(order.joined(separator: ", ")) \
+            SELECT \(columns) FROM \(source)\(condition) ORDER BY \(order.joined(separator: ", ")) \
             LIMIT ? OFFSET ?
             """
         return Select(
@@ -179,7 +283,7 @@ struct StoreTable: Sendable {
     func count(_ query: RowQuery) throws(StoreError) -> Select {
         let (condition, arguments) = try condition(query)
         return Select(
-            sql: "SELECT COUNT(*) FROM \(name)\(condition)",
+            sql: "SELECT COUNT(*) FROM \(name) AS t\(condition)",
             arguments: StatementArguments(arguments))
     }
 
@@ -190,27 +294,26 @@ struct StoreTable: Sendable {
         var arguments: [any DatabaseValueConvertible] = []
         for (field, values) in query.matching {
             let marks = Array(repeating: "?", count: values.count).joined(separator: ", ")
-            let column = try column(field)
+            let index = try place(field)
+            let column = column(index)
             let orNull = values.contains(.null) ? " OR \(column) IS NULL" : ""
             terms.append("(\(column) IN (\(marks))\(orNull))")
-            arguments += values.map(\.stored)
+            for value in values { arguments.append(try stored(value, index)) }
         }
-        for field in query.present { terms.append("\(try column(field)) IS NOT NULL") }
+        for field in query.present { terms.append("\(column(try place(field))) IS NOT NULL") }
         if let range = query.range {
-            let column = try comparable(range.field)
-            if let from = range.from {
-                terms.append("\(column) >= ?")
-                arguments.append(from.stored)
-            }
-            if let before = range.before {
-                terms.append("\(column) < ?")
-                arguments.append(before.stored)
+            let index = try place(range.field)
+            for (sign, value) in [(">=", range.from), ("<", range.before)] {
+                guard let value else { continue }
+                terms.append("\(comparable(index)) \(sign) ?")
+                arguments.append(try stored(value, index))
             }
         }
         if let key = query.afterKey {
+            let columns = (0..<schema.keyCount).map(comparable).joined(separator: ", ")
             let marks = Array(repeating: "?", count: key.count).joined(separator: ", ")
-            terms.append("(\(keyOrder.joined(separator: ", "))) > (\(marks))")
-            arguments += key.map(\.stored)
+            terms.append("(\(columns)) > (\(marks))")
+            for (index, value) in key.enumerated() { arguments.append(try stored(value, index)) }
         }
         return (terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND "), arguments)
     }
@@ -224,23 +327,31 @@ struct StoreTable: Sendable {
         return left < right ? .orderedAscending : left == right ? .orderedSame : .orderedDescending
     }
 
-    private var keyOrder: [String] { schema.keyFields.map(comparable) }
+    /// Of times as texts: another program may spell one in several ways.
+    static let timeOrder = DatabaseCollation("opsd_time") { left, right in
+        guard case .timestamp(let one)? = Value(plainText: left, as: .timestamp),
+            case .timestamp(let other)? = Value(plainText: right, as: .timestamp)
+        else {
+            return left < right
+                ? .orderedAscending : left == right ? .orderedSame : .orderedDescending
+        }
+        let (a, b) = (one.microseconds, other.microseconds)
+        return a < b ? .orderedAscending : a == b ? .orderedSame : .orderedDescending
+    }
 
     /// A column as it is compared with others by size.
-    private func comparable(_ field: Field) -> String {
-        Self.quoted(field.name) + (field.type == .decimal ? " COLLATE opsd_decimal" : "")
+    private func comparable(_ index: Int) -> String {
+        let isText = schema.fields[index].type == .decimal && foreign?.isNumber(index) != true
+        return isText ? column(index) + " COLLATE opsd_decimal" : column(index)
     }
 
-    private func comparable(_ field: String) throws(StoreError) -> String {
-        _ = try column(field)
-        return schema.fields.first { $0.name == field }.map(comparable) ?? ""
-    }
+    private func column(_ index: Int) -> String { "t.\(names[index])\(order(index))" }
 
-    private func column(_ field: String) throws(StoreError) -> String {
-        guard schema.index(of: field) != nil else {
+    private func place(_ field: String) throws(StoreError) -> Int {
+        guard let index = schema.index(of: field) else {
             throw .refused(store: schema.dataset, problem: "there is no field '\(field)'")
         }
-        return Self.quoted(field)
+        return index
     }
 }
 

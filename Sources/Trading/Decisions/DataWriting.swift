@@ -104,7 +104,7 @@ extension TradingState {
         return count
     }
 
-    private mutating func putRow(
+    mutating func putRow(
         _ row: Row, if condition: RowCondition
     ) throws(Refusal) -> DataReceipt.Change {
         guard let schema = declared.catalogue[row.dataset] else {

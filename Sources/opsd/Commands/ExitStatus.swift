@@ -10,6 +10,8 @@ enum ExitStatus: Int32 {
     case unknown = 3
     /// Refused by a guard.
     case refused = 4
+    /// The same command carries on where it stopped.
+    case interrupted = 130
 }
 
 /// How a command ends when it does not end well. The message goes to standard error.

@@ -178,8 +178,14 @@ private struct JournalAccess {
 }
 
 private enum EntryText {
+    /// What a person reads of one line.
+    private static let lineRowsMax = 20
+
     static func showLine(_ entry: Entry, _ options: CommonOptions) {
-        let rows = entry.changes.map { key($0) }.joined(separator: " ")
+        let more = entry.changes.count - lineRowsMax
+        let rows =
+            entry.changes.prefix(lineRowsMax).map { key($0) }.joined(separator: " ")
+            + (more > 0 ? " and \(more) more" : "")
         options.show(
             "\(entry.sequence) \(entry.time) \(entry.kind) \(actor(entry)) \(rows)"
         ) { json in

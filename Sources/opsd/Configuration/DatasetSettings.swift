@@ -59,6 +59,7 @@ struct LayoutSettings: Sendable, Equatable {
     /// Of redis: a template of the field of a hash that holds many rows.
     var field: String?
     /// Of redis: `json`, `hash`, or the name of the one field whose text is the value. Nil: `json`.
+    /// Of files: the name of the one field that stands there by itself. Nil: an object.
     var value: String?
     /// Of redis and files: the fields that are shown, with the names they have there. Empty: all, by
     /// their own names.

@@ -108,15 +108,28 @@ struct LayoutChecks {
         let inPath = path?.fields ?? [account].compactMap { $0 }
         checkFormat(parts.format, inPath, schema)
         let named = Set(inPath + schema.keyFields.map(\.name))
-        checkShown(
-            fields, among: schema.fields.map(\.name).filter { !named.contains($0) }, schema,
-            beside: columnsOfKeys(inPath, schema))
+        let others = schema.fields.map(\.name).filter { !named.contains($0) }
+        checkShown(fields, among: others, schema, beside: columnsOfKeys(inPath, schema))
+        checkFileValue(parts, others)
     }
 
     /// Columns of a CSV file that are there before those of `fields`.
     private func columnsOfKeys(_ inPath: [String], _ schema: Schema) -> [String] {
         guard settings.format == FileFormat.csv.rawValue else { return [] }
         return schema.keyFields.map(\.name).filter { !inPath.contains($0) }
+    }
+
+    private func checkFileValue(_ parts: LayoutReader.Parts, _ others: [String]) {
+        guard let value = parts.value, let word = settings.value else { return }
+        if !others.contains(word) {
+            value.refuse(
+                "value: '\(value.shown)' is no field outside the key and the path",
+                NearestName.remedy(for: word, in: others, noun: "such fields"))
+        } else if settings.format == FileFormat.csv.rawValue {
+            value.refuse("value: a csv file has columns", "remove it, or write format: json")
+        } else if let fields = parts.fields {
+            fields.refuse("fields with a value of one field alone", "remove one of the two")
+        }
     }
 
     /// A line of a CSV file begins with what tells it from the others.

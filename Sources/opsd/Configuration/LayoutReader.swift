@@ -39,7 +39,7 @@ struct LayoutReader {
     static func keys(of kind: StoreKind) -> [String] {
         switch kind {
         case .redis: ["key", "field", "value", "fields", "ttl"]
-        case .files: ["path", "format", "fields"]
+        case .files: ["path", "format", "value", "fields"]
         case .sqlite, .postgres: ["table", "columns"]
         }
     }

@@ -50,6 +50,7 @@ struct CoreControl: Sendable {
         control.post("stores/{name}/rebuild") { request, context in
             try await stores.rebuild(request, context)
         }
+        MigrationControl(core: core, copies: copies).addRoutes(to: control)
     }
 
     private func answer(_ body: () throws(APIError) -> Response) throws -> Response {

@@ -16,6 +16,8 @@ struct DataLayout: Sendable {
     /// What the supervisor must still know after a crash.
     var controlState: String { root + "/control.sqlite" }
     var paperBroker: String { root + "/paper-broker.sqlite" }
+    /// A folder for each run of `opsd migrate`, with the rows that it replaced.
+    var migrations: String { root + "/migrations" }
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }

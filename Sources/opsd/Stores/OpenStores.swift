@@ -33,7 +33,10 @@ struct OpenStores: Sendable {
         for dataset in datasets { layouts[dataset.name] = dataset.layout[settings.name] }
         switch settings.kind {
         case .files: return try openFiles(settings, schemas, layouts)
-        case .sqlite: return try SQLiteStore(path: settings.path ?? "", schemas: schemas)
+        case .sqlite:
+            return try SQLiteStore(
+                path: settings.path ?? "", schemas: schemas,
+                layouts: layouts.mapValues { SQLiteLayout(table: $0.table, columns: $0.columns) })
         case .redis: return try openRedis(settings, schemas, layouts)
         case .postgres: return try openPostgres(settings, schemas, layouts)
         }
@@ -62,6 +65,7 @@ struct OpenStores: Sendable {
         return try FileLayout(
             schema: schema, path: layout.path ?? usual.pathText,
             format: layout.format.flatMap(FileLayout.Format.init(rawValue:)) ?? .json,
+            content: layout.value.map(FileLayout.Content.value) ?? .object,
             fields: layout.fields)
     }
 

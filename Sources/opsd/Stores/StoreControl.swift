@@ -35,6 +35,7 @@ struct StoreControl: Sendable {
                 json.member("name", copy.name)
                 json.member("state", copy.state.condition.name)
                 json.member("says", copy.state.condition.words)
+                if case .failing(.refused) = copy.state.condition { json.member("refuses", true) }
                 json.member("applied_sequence", copy.state.applied?.description)
                 if let lag = copy.state.lagEntries { json.member("lag_entries", Int(lag)) }
                 json.member("failing_since", copy.state.failingSince)

@@ -1,0 +1,253 @@
+import ExactJSON
+import Foundation
+import Ledger
+
+/// What a migration has done so far, so that the same command carries on after whatever ended it.
+struct MigrationState: Codable, Sendable, Equatable {
+    enum Phase: String, Codable, Sendable {
+        case running
+        case undoing = "rolling_back"
+        case done, undone = "rolled_back"
+
+        var isOver: Bool { self == .done || self == .undone }
+    }
+
+    /// What was asked for: a command that asks for the same carries on.
+    struct Wanted: Codable, Sendable, Equatable {
+        var dataset: String
+        var from: String
+        var to: String
+        var since: String?
+        var until: String?
+        var date_field: String?
+
+        /// The command that asks for it.
+        var command: String {
+            let dates = [("since", since), ("until", until), ("date-field", date_field)]
+            return "opsd migrate --dataset \(dataset) --from \(from) --to \(to)"
+                + dates.compactMap { name, value in value.map { " --\(name) \($0)" } }.joined()
+        }
+    }
+
+    struct Counts: Codable, Sendable, Equatable {
+        /// Rows of the source, in the present pass.
+        var read = 0
+        /// Of those: not of these days.
+        var skipped = 0
+        /// Of those: as the core has them, or copies of rows that the core has newer.
+        var equal = 0
+        var outdated = 0
+        /// In all passes.
+        var created = 0
+        var replaced = 0
+        var bytes = 0
+
+        var journaled: Int { created + replaced }
+    }
+
+    let id: String
+    let wanted: Wanted
+    let started: String
+    var phase = Phase.running
+    var pass = 1
+    /// Rows that this pass has journaled.
+    var journaledInPass = 0
+    /// The last row of this pass that was looked at, in the canonical encoding of its key.
+    var cursor: Data?
+    var counts = Counts()
+    /// Of the rows within the dates that this pass has read: tells whether two runs read the same.
+    var digest = Digest.empty.description
+    var seconds = 0.0
+}
+
+/// A migration's folder: `state.json`, and `before.jsonl` with every row before it was changed.
+struct MigrationRecord: Sendable {
+    let folder: String
+    private(set) var state: MigrationState
+
+    private static let stateName = "/state.json"
+    private var notes: String { folder + "/before.jsonl" }
+    /// Rows of another program that a store had and has no more.
+    var overwritten: String { folder + "/overwritten.jsonl" }
+
+    // MARK: Which there are
+
+    /// Those of a dataset that are not over.
+    static func unfinished(of dataset: String, in root: String) throws -> [MigrationRecord] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+        return try names.sorted().compactMap { name in
+            let folder = root + "/" + name
+            guard let bytes = FileManager.default.contents(atPath: folder + stateName) else {
+                return nil
+            }
+            let state: MigrationState
+            do {
+                state = try JSONDecoder().decode(MigrationState.self, from: bytes)
+            } catch {
+                throw CommandFailure(
+                    .unknown, "\(folder + stateName) cannot be read: \(error); move it away")
+            }
+            guard state.wanted.dataset == dataset, !state.phase.isOver else { return nil }
+            return MigrationRecord(folder: folder, state: state)
+        }
+    }
+
+    /// A new one, of which nothing is on disk before `begin`.
+    init(_ wanted: MigrationState.Wanted, in root: String, at now: Timestamp) {
+        let time = now.description.filter { $0.isNumber || $0 == "T" }.prefix(15)
+        let id = "\(wanted.dataset)-\(time)"
+        folder = root + "/" + id
+        state = MigrationState(id: id, wanted: wanted, started: now.description)
+    }
+
+    private init(folder: String, state: MigrationState) {
+        self.folder = folder
+        self.state = state
+    }
+
+    func begin() throws {
+        try DurableFile.makeFolder(folder)
+        try save()
+    }
+
+    /// Durable when it returns, unless nothing is to be written.
+    mutating func update(
+        isDurable: Bool = true, _ change: (inout MigrationState) -> Void
+    ) throws {
+        change(&state)
+        if isDurable { try save() }
+    }
+
+    private func save() throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try DurableFile.replace(folder + Self.stateName, with: try encoder.encode(state))
+    }
+
+    // MARK: Rows of before
+
+    /// Durable when it returns, and before anything of it is journaled.
+    func note(_ changes: [(before: Row?, after: Row)], of schema: Schema) throws {
+        var bytes: [UInt8] = []
+        for change in changes {
+            bytes += Array("{\"before\":".utf8)
+            Self.append(change.before, of: schema, to: &bytes)
+            bytes += Array(",\"after\":".utf8)
+            Self.append(change.after, of: schema, to: &bytes)
+            bytes += Array("}\n".utf8)
+        }
+        try DurableFile.append(bytes, to: notes)
+    }
+
+    private static func append(_ row: Row?, of schema: Schema, to bytes: inout [UInt8]) {
+        guard let row else { return bytes += Array("null".utf8) }
+        RowJSON.append(zip(schema.fields, row.values).map { (field: $0, value: $1) }, to: &bytes)
+    }
+
+    /// Rows of another program, before they are taken out. Durable when it returns.
+    func save(_ rows: [Row], of schema: Schema) throws {
+        var bytes: [UInt8] = []
+        for row in rows {
+            Self.append(row, of: schema, to: &bytes)
+            bytes.append(UInt8(ascii: "\n"))
+        }
+        try DurableFile.append(bytes, to: overwritten)
+    }
+
+    /// Takes a line out that a crash has cut off: nothing of it was journaled.
+    func mend() throws {
+        guard FileManager.default.fileExists(atPath: notes) else { return }
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: notes), options: .alwaysMapped)
+        let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        guard end < bytes.count else { return }
+        guard truncate(notes, off_t(end)) == 0 else {
+            throw CommandFailure(.unknown, "\(notes): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// The notes from the last to the first, some at a time.
+    func eachNoteBackwards(
+        _ count: Int, of schema: Schema, _ body: ([(before: Row?, after: Row)]) async throws -> Void
+    ) async throws {
+        guard FileManager.default.fileExists(atPath: notes) else { return }
+        // Mapped: it may be larger than memory.
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: notes), options: .alwaysMapped)
+        var end = bytes.lastIndex(of: UInt8(ascii: "\n")) ?? 0
+        var some: [(before: Row?, after: Row)] = []
+        while end > 0 {
+            let start = bytes[..<end].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+            some.append(try read(Array(bytes[start..<end]), schema))
+            if some.count == count {
+                try await body(some)
+                some = []
+            }
+            end = start - 1
+        }
+        if !some.isEmpty { try await body(some) }
+    }
+
+    private func read(_ line: [UInt8], _ schema: Schema) throws -> (before: Row?, after: Row) {
+        guard let json = try? JSONValue(parsing: line),
+            let after = json["after"].flatMap({ Row($0, of: schema) })
+        else {
+            throw CommandFailure(
+                .unknown,
+                "\(notes): a line is not what was written: "
+                    + String(decoding: line.prefix(80), as: UTF8.self))
+        }
+        return (json["before"].flatMap { Row($0, of: schema) }, after)
+    }
+}
+
+extension Row {
+    fileprivate init?(_ json: JSONValue, of schema: Schema) {
+        var values: [Value] = []
+        for field in schema.fields {
+            guard let value = RowJSON.value(json.members?[field.name], of: field) else {
+                return nil
+            }
+            values.append(value)
+        }
+        self.init(dataset: schema.dataset, values: values)
+    }
+}
+
+/// Files of opsd's own that must be there after a crash. Owner-only, as everything that it makes.
+enum DurableFile {
+    static func makeFolder(_ path: String) throws {
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+        try flush((path as NSString).deletingLastPathComponent)
+    }
+
+    /// Readers see the old bytes or the new ones.
+    static func replace(_ path: String, with bytes: Data) throws {
+        let draft = path + ".new"
+        try? FileManager.default.removeItem(atPath: draft)
+        try append(Array(bytes), to: draft)
+        guard rename(draft, path) == 0 else {
+            throw CommandFailure(.unknown, "\(path): \(String(cString: strerror(errno)))")
+        }
+        try flush((path as NSString).deletingLastPathComponent)
+    }
+
+    static func append(_ bytes: [UInt8], to path: String) throws {
+        let isNew = access(path, F_OK) != 0
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw CommandFailure(.unknown, "\(path): \(String(cString: strerror(errno)))")
+        }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        try file.write(contentsOf: Data(bytes))
+        try file.synchronize()
+        if isNew { try flush((path as NSString).deletingLastPathComponent) }
+    }
+
+    private static func flush(_ folder: String) throws {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0, fsync(descriptor) == 0, close(descriptor) == 0 else {
+            throw CommandFailure(.unknown, "\(folder): \(String(cString: strerror(errno)))")
+        }
+    }
+}
