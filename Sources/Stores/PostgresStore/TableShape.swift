@@ -6,6 +6,9 @@ struct TableShape: Sendable {
     let hasOwnTypes: Bool
     /// Another program's table, without a column for stamps.
     var isForeign = false
+    /// How many characters columns of another program's take, by their fields' places. A longer text is
+    /// refused by PostgreSQL, but for spaces at its end, which it would cut off without a word.
+    var lengths: [Int: Int] = [:]
 }
 
 /// Makes a dataset's table, or looks whether the one that is there will do.
@@ -13,11 +16,17 @@ extension PostgresTable {
     private struct Column {
         let type: String
         let isGenerated: Bool
+
+        /// Of `character varying(LENGTH)`.
+        var length: Int? {
+            let opening = "character varying("
+            return type.hasPrefix(opening) ? Int(type.dropFirst(opening.count).dropLast()) : nil
+        }
     }
 
     /// Types that hold every value of the field, and give it back as it was.
     private static let accepted: [FieldType: [String]] = [
-        .text: ["text", "character varying", "uuid"],
+        .text: ["text", "character varying"],
         .integer: ["bigint", "integer", "smallint"],
         .decimal: ["numeric"],
         .timestamp: ["timestamp with time zone", "timestamp without time zone"],
@@ -27,7 +36,7 @@ extension PostgresTable {
 
     /// - Parameter isRebuilding: the rows are of no account: they are about to be filled anew.
     func prepare(_ link: PostgresLink, isRebuilding: Bool) throws -> TableShape {
-        let found = try foundColumns(link)
+        let found = try checkedColumns(link)
         if found.isEmpty {
             guard try isRebuilding || !isKnown(link) else {
                 throw refused(
@@ -41,16 +50,44 @@ extension PostgresTable {
         }
         if found[Self.stamp] == nil { return try prepareForeign(found, link) }
         var hasOwnTypes = true
+        var lengths: [Int: Int] = [:]
         for index in schema.fields.indices {
             guard let column = found[bareColumn(index)] else {
                 try add(index, link)
                 continue
             }
-            try check(index, column)
+            lengths[index] = column.length
             if column.type != schema.fields[index].type.postgresName { hasOwnTypes = false }
         }
         if try !isKnown(link) { try know(link) }
-        return TableShape(hasOwnTypes: hasOwnTypes)
+        return TableShape(hasOwnTypes: hasOwnTypes, lengths: lengths)
+    }
+
+    /// Refuses a table that is there and that opsd cannot write to. Changes nothing.
+    func check(_ link: PostgresLink) throws { _ = try checkedColumns(link) }
+
+    /// None where there is no table.
+    private func checkedColumns(_ link: PostgresLink) throws -> [String: Column] {
+        let found = try foundColumns(link)
+        let isForeign = !found.isEmpty && found[Self.stamp] == nil
+        for index in schema.fields.indices {
+            if let column = found[bareColumn(index)] {
+                try check(index, column)
+            } else if isForeign || !found.isEmpty && index < schema.keyCount {
+                throw refused(
+                    """
+                    the table \(name) has no column for the \(index < schema.keyCount ? "key " : "")\
+                    field \(schema.fields[index].name): name the one that it has under columns, or map \
+                    \(schema.dataset) to another table
+                    """)
+            }
+        }
+        if isForeign, try !isUnique(link) {
+            throw refused(
+                "the table \(name) may have two rows of one key: CREATE UNIQUE INDEX ON \(name) "
+                    + "(\(keyColumns.joined(separator: ", ")))")
+        }
+        return found
     }
 
     /// Whether the table that is there was made by somebody else.
@@ -62,22 +99,11 @@ extension PostgresTable {
     private func prepareForeign(
         _ found: [String: Column], _ link: PostgresLink
     ) throws -> TableShape {
-        for index in schema.fields.indices {
-            guard let column = found[bareColumn(index)] else {
-                throw refused(
-                    "the table \(name) has no column for the field \(schema.fields[index].name): name "
-                        + "it under columns, or add it with ALTER TABLE")
-            }
-            try check(index, column)
-        }
-        guard try isUnique(link) else {
-            throw refused(
-                "the table \(name) may have two rows of one key: CREATE UNIQUE INDEX ON \(name) "
-                    + "(\(keyColumns.joined(separator: ", ")))")
-        }
+        var lengths: [Int: Int] = [:]
+        for index in schema.fields.indices { lengths[index] = found[bareColumn(index)]?.length }
         try link.execute(stampCreation)
         if try !isKnown(link) { try know(link) }
-        return TableShape(hasOwnTypes: false, isForeign: true)
+        return TableShape(hasOwnTypes: false, isForeign: true, lengths: lengths)
     }
 
     /// Whether an index over the very columns of the key lets no two rows have one key.
@@ -126,9 +152,7 @@ extension PostgresTable {
         let accepted = Self.accepted[field.type] ?? []
         // varchar(50) refuses what does not fit; a number or a time would be rounded without a word.
         let isAccepted =
-            accepted.contains(column.type)
-            || column.type.hasPrefix("character varying(")
-                && field.type == .text
+            accepted.contains(column.type) || column.length != nil && field.type == .text
         guard isAccepted, !column.isGenerated else {
             let type = column.isGenerated ? "computed" : column.type
             throw refused(
@@ -144,9 +168,9 @@ extension PostgresTable {
     /// A field that was declared after the table was made.
     private func add(_ index: Int, _ link: PostgresLink) throws {
         let field = schema.fields[index]
-        if !field.isOptional || index < schema.keyCount {
+        if !field.isOptional {
             let rows = try link.query("SELECT FROM \(name) LIMIT 1")
-            guard rows.rowCount == 0, index >= schema.keyCount else {
+            guard rows.rowCount == 0 else {
                 throw refused(
                     """
                     the rows of the table \(name) do not have the field \(field.name), which must \

@@ -19,6 +19,7 @@ struct TableWrite: Sendable {
         let table = table.lying(as: shape)
         self.table = table
         self.shape = shape
+        for stamped in put { try table.check(stamped.row, within: shape.lengths) }
         var statements: [PostgresLink.Statement] = []
         for key in delete { statements += try table.deleting(key) }
         if put.count < Self.copyRowsMin {

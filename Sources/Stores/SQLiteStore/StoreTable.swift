@@ -258,7 +258,7 @@ struct StoreTable: Sendable {
 
     func select(_ query: RowQuery) throws(StoreError) -> Select {
         let (condition, arguments) = try condition(query)
-        var order = (0..<schema.keyCount).map(column)
+        var order = (0..<schema.keyCount).map(comparable)
         if let wanted = query.order {
             let direction = wanted.descending ? " DESC" : ""
             order = order.map { $0 + direction }
@@ -302,7 +302,7 @@ struct StoreTable: Sendable {
             }
         }
         if let key = query.afterKey {
-            let columns = (0..<schema.keyCount).map(column).joined(separator: ", ")
+            let columns = (0..<schema.keyCount).map(comparable).joined(separator: ", ")
             let marks = Array(repeating: "?", count: key.count).joined(separator: ", ")
             terms.append("(\(columns)) > (\(marks))")
             for (index, value) in key.enumerated() { arguments.append(try stored(value, index)) }
