@@ -59,6 +59,8 @@ public final class PostgresServer: Sendable {
         let all = [
             "fsync": "off", "listen_addresses": "127.0.0.1", "port": "\(port)",
             "unix_socket_directories": folder, "shared_buffers": "64MB", "max_wal_size": "256MB",
+            // Tests run side by side, each with stores of its own.
+            "max_connections": "400",
             "logging_collector": "off",
         ].merging(settings) { $1 }
         options = all.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
