@@ -60,7 +60,8 @@ let package = Package(
         .executableTarget(
             name: "opsd",
             dependencies: [
-                "Ledger", "Trading", "Control", "DualWrite", "Connections", "FileStore",
+                "ExactJSON", "Ledger", "Trading", "Control", "DualWrite", "Connections",
+                "FileStore",
                 "SQLiteStore", "RedisStore", "PostgresStore", "CurlClient", "AlpacaBroker",
                 "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
                 httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nioCore, unixSignals,
@@ -190,7 +191,7 @@ let package = Package(
             dependencies: [
                 "opsd", "Control", coreMetrics, "DualWrite", "Ledger", "TradingHTTP", "StrictYAML",
                 "Trading",
-                "CurlClient", "ExactJSON", "RedisStore",
+                "CurlClient", "ExactJSON", "PostgresStore", "RedisStore",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],
