@@ -53,9 +53,13 @@ struct CoreProcess {
                 services: [
                     .init(
                         service: CoreService(core: core), successTerminationBehavior: .cancelGroup),
-                    .init(service: TaskService { await copies.run() }),
+                    .init(
+                        service: TaskService {
+                            async let cached: Void? = market?.run()
+                            await copies.run()
+                            _ = await cached
+                        }),
                     .init(service: TaskService { await accessLog.run() }),
-                    .init(service: TaskService { await market?.run() }),
                     .init(
                         service: TaskService {
                             await quotes.run(every: .seconds(2)) {

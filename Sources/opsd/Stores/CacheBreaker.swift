@@ -9,6 +9,8 @@ struct CacheBreaker: Sendable, Equatable {
     private var pause = firstPause
     /// Nil while all is well.
     private var nextTry: ContinuousClock.Instant?
+    /// Somebody finds out whether it is back.
+    private var isTrying = false
 
     var isOpen: Bool { nextTry != nil }
 
@@ -17,16 +19,21 @@ struct CacheBreaker: Sendable, Equatable {
         guard let nextTry else { return true }
         guard now >= nextTry else { return false }
         self.nextTry = now + pause
+        isTrying = true
         return true
     }
 
     mutating func succeeded() {
-        pause = Self.firstPause
-        nextTry = nil
+        self = CacheBreaker()
     }
 
     mutating func failed(at now: ContinuousClock.Instant) {
-        if nextTry != nil { pause = min(pause * 2, Self.lastPause) }
+        if isOpen {
+            // Those who had asked before it was known to be away tell nothing new.
+            guard isTrying else { return }
+            pause = min(pause * 2, Self.lastPause)
+        }
+        isTrying = false
         nextTry = now + pause
     }
 }
