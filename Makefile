@@ -16,9 +16,6 @@ ONLY ?=
 # declare for its target is an error.
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-# Tests of processes and of time, which others beside them would disturb.
-TIMED_TESTS := ^(ControlTests|IntegrationTests)\.
-
 SWIFT_FILES := Sources Tests Benchmarks/Sources Package.swift Benchmarks/Package.swift
 
 .DEFAULT_GOAL := help
@@ -35,9 +32,7 @@ run:  ## build, and run the embedded default (or ./opsd.yaml) in the foreground
 test:  ## build and run every test
 	@scripts/dependencies run test
 	swift build $(SWIFT_FLAGS) --build-tests
-	@# First what looks at the clock, then what keeps the processors busy.
-	swift test $(SWIFT_FLAGS) --skip-build --filter '$(TIMED_TESTS)'
-	swift test $(SWIFT_FLAGS) --skip-build --skip '$(TIMED_TESTS)'
+	@scripts/tests
 
 build:  ## the optimised program: .build/release/opsd
 	@scripts/dependencies run

@@ -39,7 +39,7 @@ let package = Package(
             name: "OpsdRooms",
             targets: [
                 "Ledger", "Trading", "TradingHTTP", "Control", "SQLiteStore", "PostgresStore",
-                "RedisStore", "CurlClient",
+                "RedisStore", "FileStore", "DualWrite", "CurlClient",
             ]),
     ],
     dependencies: [

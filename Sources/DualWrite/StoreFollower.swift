@@ -12,8 +12,11 @@ public final class StoreFollower: Sendable {
     public struct Timing: Sendable {
         public var retryFirst = Duration.milliseconds(50)
         public var retryLast = Duration.seconds(5)
-        /// Changes of rows that are written at once.
+        /// Changes of rows that are taken at once; a store that stays behind gets up to `batchRowsMax`.
         public var batchRows = 4_000
+        public var batchRowsMax = 32_000
+        /// From the beginning of one batch to that of the next, for a store that keeps up.
+        public var batchEvery = Duration.milliseconds(5)
         /// Rows that are copied at once when a dataset is filled.
         public var fillRows = 2_000
         /// How often a store that has nothing to do is asked where it stands.
@@ -179,6 +182,7 @@ public final class StoreFollower: Sendable {
     private func follow(_ madeProgress: () -> Void) async throws(StoreError) {
         // Nil until the store has been asked.
         var position: StorePosition?
+        var pace = BatchPace(timing)
         while !Task.isCancelled {
             if let wish = takeWish() { position = try await settle(try await fulfil(wish)) }
             guard let current = position else {
@@ -190,7 +194,7 @@ public final class StoreFollower: Sendable {
                 }
                 continue
             }
-            if let next = try await step(current.applied) {
+            if let next = try await step(current.applied, &pace) {
                 position?.applied = next
             } else {
                 position = try await fill(datasets, at: .empty)
@@ -230,10 +234,13 @@ public final class StoreFollower: Sendable {
 
     /// Brings the store what comes after a sequence number, or waits for it. Nil when the journal does
     /// not reach back so far.
-    private func step(_ applied: SequenceNumber) async throws(StoreError) -> SequenceNumber? {
+    private func step(
+        _ applied: SequenceNumber, _ pace: inout BatchPace
+    ) async throws(StoreError) -> SequenceNumber? {
+        await pace.wait()
         let run: JournalRun
         do {
-            run = try await feed.run(after: applied, rowsMax: timing.batchRows)
+            run = try await feed.run(after: applied, rowsMax: pace.rowsMax)
         } catch JournalError.deleted {
             return nil
         } catch {
@@ -252,6 +259,7 @@ public final class StoreFollower: Sendable {
         let batch = StoreBatch(net: [run], after: applied) {
             datasets.contains($0)
         }
+        pace.begins(run.changes.count)
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
         return last

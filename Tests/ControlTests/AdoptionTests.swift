@@ -229,6 +229,45 @@ import Testing
         throw EventLog.TimedOut(waitedFor: "a helper", events: [])
     }
 
+    /// What has done its one thing, or failed for good, did so for every supervisor; only a daemon that
+    /// was stopped and is started again begins anew.
+    @Test func whatEndedForGoodIsNotStartedByTheNextSupervisor() async throws {
+        let shop = try Workshop()
+        let services = [
+            try shop.script("once", "echo run", restart: RestartPolicy(mode: .onFailure)),
+            try shop.script("broken", "echo run; exit 3", restart: RestartPolicy(mode: .never)),
+            try shop.script("always", "sleep 600"),
+        ]
+        let state = try ControlState(path: shop.path("control.sqlite"))
+        let firstLog = EventLog()
+        let first = try supervisor(shop, services, firstLog, state: state)
+        await first.start()
+        try await firstLog.wait(for: "once") { $0 == .stopped }
+        try await firstLog.wait(for: "broken", \.isFailed)
+        await state.flush()
+        // As if it had been killed: nothing is stopped.
+        let log = EventLog()
+        let second = try supervisor(shop, services, log, state: state)
+        await second.start()
+        try await log.wait(for: "always", \.isAdopted)
+        #expect(await second.status(of: "once")?.state == .completed)
+        #expect(
+            await second.status(of: "broken")?.state == .failed(reason: "exited with code 3"))
+        #expect(try shop.text("once.log") == "run\n" && shop.text("broken.log") == "run\n")
+        // An operator's word still starts it.
+        try await second.restart("once")
+        try await log.wait(for: "once") { $0 == .stopped }
+        #expect(try shop.text("once.log") == "run\nrun\n")
+        await second.stopAll()
+        #expect(await second.status(of: "once")?.state == .stopped)
+        let thirdLog = EventLog()
+        let third = try supervisor(shop, services, thirdLog, state: state)
+        await third.start()
+        try await thirdLog.wait(for: "once") { $0 == .stopped }
+        #expect(try shop.text("once.log") == "run\nrun\nrun\n")
+        await third.stopAll()
+    }
+
     @Test func whatIsAskedForBeforeTheAdoptionIsOverWaitsForIt() async throws {
         let shop = try Workshop()
         let service = try shop.script("s", "exec sleep 60", restart: Self.never)

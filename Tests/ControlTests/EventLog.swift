@@ -102,4 +102,5 @@ extension ServiceEvent.Kind {
     var isExited: Bool { if case .exited = self { true } else { false } }
     var isBackingOff: Bool { if case .backingOff = self { true } else { false } }
     var isFailed: Bool { if case .failed = self { true } else { false } }
+    var isAdopted: Bool { if case .adopted = self { true } else { false } }
 }

@@ -222,10 +222,10 @@ import Testing
 
     @Test func aServiceThatDidItsOneThingIsWell() {
         let success = "exited with code 0"
-        #expect(reading(.stopped, .onFailure, lastExit: success).problem == nil)
-        #expect(reading(.stopped, .never, lastExit: success).problem == nil)
+        #expect(reading(.completed, .onFailure, lastExit: success).problem == nil)
+        #expect(reading(.completed, .never, lastExit: success).problem == nil)
         // Stopped with the daemon, or without ever having run.
-        #expect(reading(.stopped, .always, lastExit: success).problem != nil)
+        #expect(reading(.stopped, .onFailure, lastExit: success).problem != nil)
         #expect(reading(.stopped, .never).problem == "is stopped")
         #expect(
             reading(.failed(reason: "exited with code 1"), .never).problem

@@ -8,18 +8,22 @@ import Trading
 struct AcceptBench {
     let directory: String
 
-    private func core() async throws -> (TradingCore, Task<JournalError?, Never>) {
+    func core(declared: [Schema] = []) async throws -> (TradingCore, Task<JournalError?, Never>) {
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true)
         let rules = (0..<64).map {
             AccountRules(accountID: "ACC_\($0)", maxConcurrentOrders: .max)
         }
         let store = try SQLiteStore(
-            path: directory + "/state.sqlite", schemas: Datasets.catalogue)
+            path: directory + "/state.sqlite",
+            schemas: SchemaCatalogue(Datasets.catalogue.schemas + declared))
         var options = TradingCore.Options()
         options.engine.queueCapacity = .max
         options.workers = 1
         options.callsPerWorker = 1
+        options.declared = declared
+        // As the daemon has it where stores follow.
+        if !declared.isEmpty { options.feedRows = 50_000 }
         let core = try await TradingCore.start(
             rules: rules, journalDirectory: directory + "/journal", store: store,
             broker: HeldBroker(), options: options)

@@ -117,7 +117,7 @@ enum PostgresBench {
     }
 
     /// The same rows, out of the table into a file and from there by psql into one like it.
-    private static func copy(_ count: Int, on server: BenchServer) throws -> Double {
+    private static func copy(_ count: Int, on server: BenchPostgres) throws -> Double {
         let file = server.folder + "/trades.csv"
         try server.psql("\\copy trades TO '\(file)'")
         try server.psql("CREATE TABLE peer (LIKE trades INCLUDING ALL)")
@@ -127,10 +127,10 @@ enum PostgresBench {
     }
 
     private static func withServer(
-        _ body: (BenchServer) async throws -> Figure
+        _ body: (BenchPostgres) async throws -> Figure
     ) async throws -> Figure {
         try await withScratch("postgres") { folder in
-            let server = try BenchServer(folder)
+            let server = try BenchPostgres(folder)
             defer { server.stop() }
             return try await body(server)
         }
@@ -138,7 +138,7 @@ enum PostgresBench {
 }
 
 /// A PostgreSQL with its own defaults, reached by a socket.
-struct BenchServer {
+struct BenchPostgres {
     let folder: String
     private let server = Process()
 
@@ -185,9 +185,9 @@ struct BenchServer {
             ["-Xq", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "opsd", "-c", command, "postgres"])
     }
 
-    func open() throws -> PostgresStore {
+    func open(_ schemas: SchemaCatalogue = Datasets.catalogue) throws -> PostgresStore {
         let settings = try PostgresSettings(
             url: Secret("postgres://opsd@/postgres?host=\(folder)"), timeout: .seconds(60))
-        return try PostgresStore(settings, schemas: Datasets.catalogue)
+        return try PostgresStore(settings, schemas: schemas)
     }
 }

@@ -41,31 +41,10 @@ enum RedisBench {
         _ name: String, _ body: (String, RedisStore) async throws -> Result
     ) async throws -> Result {
         try await withScratch(name) { directory in
-            let socket = directory + "/redis.sock"
-            let server = Process()
-            server.executableURL = URL(filePath: "/usr/bin/env")
-            server.arguments = [
-                "redis-server", "--port", "0", "--unixsocket", socket, "--save", "",
-                "--dir", directory,
-            ]
-            server.standardOutput = FileHandle.nullDevice
-            try server.run()
-            defer {
-                // Not SIGTERM: a thread of the pool may have handed its blocked signals down.
-                kill(server.processIdentifier, SIGKILL)
-                server.waitUntilExit()
-            }
-            let store = try RedisStore(
-                name: "bench", url: try RedisURL("unix://" + socket),
-                layouts: [try RedisLayouts.standard(for: schema)])
-            let deadline = ContinuousClock.now + .seconds(10)
-            while (try? await store.position()) == nil {
-                guard ContinuousClock.now < deadline else {
-                    throw BenchError(description: "redis-server did not come up")
-                }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            let result = try await body(socket, store)
+            let server = try BenchRedis(directory)
+            defer { server.stop() }
+            let store = try await server.open([schema])
+            let result = try await body(server.socket, store)
             await store.close()
             return result
         }
@@ -151,5 +130,41 @@ enum RedisBench {
                 ours: percentile(times.sorted(), 0.95) / 1e6, peer: 1, unit: "ms",
                 goal: .atMost(1))
         }
+    }
+}
+
+/// A redis-server with its own defaults but for the dumps, reached by a socket.
+struct BenchRedis {
+    let socket: String
+    private let server = Process()
+
+    init(_ directory: String) throws {
+        socket = directory + "/redis.sock"
+        server.executableURL = URL(filePath: "/usr/bin/env")
+        server.arguments = [
+            "redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", directory,
+        ]
+        server.standardOutput = FileHandle.nullDevice
+        try server.run()
+    }
+
+    func stop() {
+        // Not SIGTERM: a thread of the pool may have handed its blocked signals down.
+        kill(server.processIdentifier, SIGKILL)
+        server.waitUntilExit()
+    }
+
+    func open(_ schemas: [Schema]) async throws -> RedisStore {
+        let store = try RedisStore(
+            name: "redis", url: try RedisURL("unix://" + socket),
+            layouts: try schemas.map { try RedisLayouts.standard(for: $0) })
+        let deadline = ContinuousClock.now + .seconds(10)
+        while (try? await store.position()) == nil {
+            guard ContinuousClock.now < deadline else {
+                throw BenchError(description: "redis-server did not come up")
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return store
     }
 }

@@ -31,6 +31,10 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("postgres.deals", PostgresBench.deals),
     ("redis.rows", RedisBench.rows),
     ("redis.read", RedisBench.read),
+    ("stores.accept", StoresBench.accept),
+    ("stores.lag-redis", StoresBench.redisLag),
+    ("stores.lag-postgres", StoresBench.postgresLag),
+    ("stores.lag-files", StoresBench.filesLag),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

@@ -22,8 +22,6 @@ public struct ServiceReading: Sendable, Equatable {
     public let notReady: String?
     /// Why that is not known; nil when it is.
     public let unknown: String?
-    /// Its policy leaves it alone after it ended with success: it does one thing and goes.
-    public let mayEnd: Bool
     private let resetAfter: Duration
 
     public init(
@@ -41,7 +39,6 @@ public struct ServiceReading: Sendable, Equatable {
         case .notReady(let reason): (notReady, unknown) = (reason, nil)
         case .unknown(let reason): (notReady, unknown) = (silence, silence == nil ? reason : nil)
         }
-        mayEnd = policy.mode != .always
         resetAfter = policy.resetAfter
     }
 
@@ -50,9 +47,7 @@ public struct ServiceReading: Sendable, Equatable {
     }
 
     /// It ended with success, and its policy wants no more of it.
-    public var isDone: Bool {
-        state == .stopped && mayEnd && lastExit == ProcessExit.exited(code: 0).description
-    }
+    public var isDone: Bool { state == .completed }
 
     /// What is wrong with it, in words that follow its name; nil when it is well.
     public var problem: String? {
@@ -60,7 +55,7 @@ public struct ServiceReading: Sendable, Equatable {
         case .running:
             return notReady.map { "is not ready: \($0)" }
                 ?? unknown.map { "runs, and whether it is ready is unknown: \($0)" }
-        case .stopped where isDone: return nil
+        case .completed: return nil
         case .stopped: return "is stopped" + lastEnd
         case .waiting: return "is waiting for the services before it"
         case .starting: return "is starting" + lastEnd

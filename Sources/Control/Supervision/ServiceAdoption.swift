@@ -79,6 +79,18 @@ extension Supervisor {
         countRestart(record.name, by: record.restarts)
         entries[record.name]?.lastExit = record.lastExit
         entries[record.name]?.resumesAt = record.startsAt
+        // What ended for good has done so whoever watched it; `stopped` it was by the daemon's own end.
+        let ended: ServiceState? =
+            switch record.state {
+            case ServiceState.completed.word: .completed
+            case ServiceState.failed(reason: "").word: .failed(reason: record.lastExit ?? "")
+            default: nil
+            }
+        guard let ended, let policy = entries[record.name]?.specification.restart,
+            policy.mode != .always
+        else { return }
+        entries[record.name]?.state = ended
+        entries[record.name]?.since = record.since
     }
 
     private func noteLoss(_ record: ServiceRecord) {

@@ -112,7 +112,12 @@ extension Supervisor {
         openGate(name)
         terminate(name)
         // One that still waits for others has no process, and ends when it sees that it is gone.
-        if entries[name]?.state != .waiting { await entries[name]?.task?.value }
+        if let entry = entries[name], entry.state != .waiting, let task = entry.task,
+            !(await hasEnded(task, entry.specification.stop.timeout)),
+            let pid = entries[name]?.process?.pid
+        {
+            emit(name, .cannotDie(pid: pid))
+        }
         guard !isStopping else { return }
         change(name, to: .stopped)
         entries[name]?.up.destroy()

@@ -203,7 +203,7 @@ extension Supervisor {
 
     private func endForGood(_ name: ServiceName, _ exit: ProcessExit) {
         if exit.isSuccess {
-            change(name, to: .stopped)
+            change(name, to: .completed)
         } else {
             change(name, to: .failed(reason: exit.description))
             emit(name, .failed(reason: exit.description))

@@ -9,6 +9,8 @@ public enum ServiceState: Sendable, Equatable {
     case backingOff(until: Timestamp)
     case stopping
     case stopped
+    /// It ended with success, and its policy wants no more of it.
+    case completed
     /// It ended and its policy does not start it again.
     case failed(reason: String)
 
@@ -26,7 +28,16 @@ public enum ServiceState: Sendable, Equatable {
         case .backingOff: "backing-off"
         case .stopping: "stopping"
         case .stopped: "stopped"
+        case .completed: "completed"
         case .failed: "failed"
+        }
+    }
+
+    /// Its own end was its last: not even another supervisor starts it again.
+    public var isEndedForGood: Bool {
+        switch self {
+        case .completed, .failed: true
+        default: false
         }
     }
 }

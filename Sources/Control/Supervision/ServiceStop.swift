@@ -77,8 +77,8 @@ extension Supervisor {
     }
 
     /// Waits for a task that nothing can cancel, because it waits for the kernel itself.
-    private func hasEnded(
-        _ task: Task<Void, Never>, _ timeout: Duration, until end: ContinuousClock.Instant?
+    func hasEnded(
+        _ task: Task<Void, Never>, _ timeout: Duration, until end: ContinuousClock.Instant? = nil
     ) async -> Bool {
         let left = end.map { max(.zero, ContinuousClock.now.duration(to: $0)) }
         let limit = min(timeout + Self.patienceAfterKill, left ?? .seconds(1 << 40))

@@ -145,7 +145,9 @@ public actor Supervisor {
     /// nothing for what is going already, nor after `stopAll`.
     public func start() async {
         await whenAdopted()
-        for name in order.names where entries[name]?.task == nil { launch(name) }
+        for name in order.names where entries[name]?.task == nil {
+            if entries[name]?.state.isEndedForGood == true { openGate(name) } else { launch(name) }
+        }
     }
 
     /// Adopts, once, what an earlier supervisor left running.
@@ -182,7 +184,7 @@ public actor Supervisor {
 
     /// Stops the service's process and starts it again at once, with its back-off forgotten. A
     /// service that is backing off, or that ended for good, starts now. Returns when the old process
-    /// is gone.
+    /// is gone, or when nothing more can be done about it: then the new one starts when it has gone.
     public func restart(_ name: ServiceName) async throws(SupervisorError) {
         guard entries[name] != nil else { throw .unknownService(name, known: order.names) }
         await whenAdopted()
@@ -203,7 +205,9 @@ public actor Supervisor {
             entries[name]?.pause?.cancel()
         } else if let pid = entries[name]?.process?.pid {
             terminate(name)
-            await untilGone(pid, name)
+            let departure = Task { await untilGone(pid, name) }
+            let timeout = entries[name]?.specification.stop.timeout ?? .zero
+            if !(await hasEnded(departure, timeout)) { emit(name, .cannotDie(pid: pid)) }
         }
     }
 
@@ -288,7 +292,7 @@ extension Supervisor {
         guard let entry = entries[name], entry.state != state else { return }
         entries[name]?.state = state
         entries[name]?.since = now()
-        if state == .stopped { emit(name, .stopped) }
+        if state == .stopped || state == .completed { emit(name, .stopped) }
         save(name)
     }
 

@@ -5,7 +5,7 @@ public struct CanonicalJSON: Hashable, Sendable {
 
     /// By bytes: Swift's strings are equal when they look alike.
     public static func == (left: CanonicalJSON, right: CanonicalJSON) -> Bool {
-        left.text.utf8.elementsEqual(right.text.utf8)
+        left.text.hasSameBytes(as: right.text)
     }
 
     public func hash(into hasher: inout Hasher) {

@@ -13,6 +13,15 @@ extension [UInt8] {
             append(UInt8(truncatingIfNeeded: 48 + rest % 10))
             rest /= 10
         }
-        self[start...].reverse()
+        reverse(from: start)
+    }
+
+    /// In place: `self[start...].reverse()` would copy the slice twice.
+    mutating func reverse(from start: Int) {
+        var (low, high) = (start, count - 1)
+        while low < high {
+            swapAt(low, high)
+            (low, high) = (low + 1, high - 1)
+        }
     }
 }

@@ -152,7 +152,7 @@ extension ExactDecimal: LosslessStringConvertible, CustomStringConvertible {
             bytes.append(UInt8(truncatingIfNeeded: 48 + small % 10))
             small /= 10
         }
-        bytes[start...].reverse()
+        bytes.reverse(from: start)
     }
 }
 

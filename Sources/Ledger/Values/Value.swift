@@ -19,7 +19,7 @@ extension Value: Hashable {
     public static func == (left: Value, right: Value) -> Bool {
         switch (left, right) {
         case (.null, .null): true
-        case (.text(let left), .text(let right)): left.utf8.elementsEqual(right.utf8)
+        case (.text(let left), .text(let right)): left.hasSameBytes(as: right)
         case (.integer(let left), .integer(let right)): left == right
         case (.decimal(let left), .decimal(let right)): left == right
         case (.timestamp(let left), .timestamp(let right)): left == right
@@ -38,6 +38,19 @@ extension Value: Hashable {
         case .timestamp(let time): hasher.combine(time)
         case .boolean(let flag): hasher.combine(flag)
         case .json(let json): hasher.combine(json)
+        }
+    }
+}
+
+extension String {
+    /// As `utf8.elementsEqual`, which looks at one byte after the other.
+    func hasSameBytes(as other: String) -> Bool {
+        guard utf8.count == other.utf8.count else { return false }
+        var (left, right) = (self, other)
+        return left.withUTF8 { left in
+            right.withUTF8 { right in
+                UnsafeRawBufferPointer(left).elementsEqual(UnsafeRawBufferPointer(right))
+            }
         }
     }
 }

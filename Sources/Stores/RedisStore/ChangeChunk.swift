@@ -190,8 +190,8 @@ struct ChangeChunk {
         private mutating func expire(_ key: [UInt8], _ coding: RowCoding, after time: Duration) {
             var milliseconds: [UInt8] = []
             let parts = time.components
-            milliseconds.appendDecimal(
-                Int(parts.seconds) * 1_000 + Int(parts.attoseconds / 1_000_000_000_000_000))
+            milliseconds.appendDigits(
+                parts.seconds * 1_000 + parts.attoseconds / 1_000_000_000_000_000)
             transaction.append("PEXPIRE", key, milliseconds)
             transaction.append("PEXPIRE", coding.stampKey(key), milliseconds)
         }

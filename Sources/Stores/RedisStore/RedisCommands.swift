@@ -1,3 +1,5 @@
+internal import Ledger
+
 /// Commands as they go over the wire: arrays of length-prefixed texts.
 ///
 /// They are written here and not by the C library's formatter, which would copy each of them twice.
@@ -54,7 +56,7 @@ struct RedisCommands: Sendable {
 
     private mutating func begin(_ words: Int) {
         bytes.append(UInt8(ascii: "*"))
-        bytes.appendDecimal(words)
+        bytes.appendDigits(Int64(words))
         bytes.appendLineEnd()
         count += 1
     }
@@ -85,7 +87,7 @@ struct RedisArguments: Sendable {
 extension [UInt8] {
     fileprivate mutating func appendArgument(_ word: some Collection<UInt8>) {
         append(UInt8(ascii: "$"))
-        appendDecimal(word.count)
+        appendDigits(Int64(word.count))
         appendLineEnd()
         append(contentsOf: word)
         appendLineEnd()
@@ -94,17 +96,5 @@ extension [UInt8] {
     fileprivate mutating func appendLineEnd() {
         append(0x0D)
         append(0x0A)
-    }
-
-    /// Digits without the detour over a string. Not negative.
-    mutating func appendDecimal(_ number: Int) {
-        if number < 10 { return append(UInt8(truncatingIfNeeded: 48 + number)) }
-        let start = count
-        var rest = number
-        while rest > 0 {
-            append(UInt8(truncatingIfNeeded: 48 + rest % 10))
-            rest /= 10
-        }
-        self[start...].reverse()
     }
 }

@@ -25,7 +25,7 @@ public final class RedisStore: RowStore {
     ///   - rowsMax: how many rows one transaction has at most.
     public init(
         name: String, url: RedisURL, layouts: [RedisLayout], limits: PoolLimits = PoolLimits(),
-        timeout: Duration = .seconds(5), rowsMax: Int = 2_000
+        timeout: Duration = .seconds(5), rowsMax: Int = 200
     ) throws(StoreError) {
         self.name = name
         self.rowsMax = max(1, rowsMax)

@@ -12,7 +12,7 @@ struct RowStamp {
 
 extension RowCoding {
     func appendStamp(_ values: [Value], _ sequence: SequenceNumber, to bytes: inout [UInt8]) {
-        bytes.appendDecimal(Int(sequence.rawValue))
+        bytes.appendDigits(sequence.rawValue)
         var isFirst = true
         for index in hidden where values[index] != .null {
             append(values[index], at: index, isFirst: &isFirst, to: &bytes)

@@ -36,7 +36,7 @@ struct ServiceReadings: Sendable {
         switch await status(of: name)?.state {
         case .running(let pid, _): .running(pid: pid)
         case .waiting, .starting, .backingOff, .stopping, .failed: .down
-        case .stopped, nil: .absent
+        case .stopped, .completed, nil: .absent
         }
     }
 
