@@ -63,14 +63,14 @@ struct MarketStoreTests {
     private struct TimedOut: Error {}
 
     private func with(
-        _ server: RedisServer, _ body: (MarketStore) async throws -> Void
+        _ server: RedisServer, layout: String = "", _ body: (MarketStore) async throws -> Void
     ) async throws {
         let folder = try ConfigurationFolder()
         let configuration = try folder.load(
             """
             stores: {hot: {kind: redis, url: "unix://\(server.socketPath)"}}
             datasets:
-              quotes: {kind: cache, old: hot}
+              quotes: {kind: cache, old: hot\(layout)}
               bars: {old: hot}
             """)
         let store = try #require(try MarketStore(configuration))
@@ -172,6 +172,16 @@ struct MarketStoreTests {
                 try cli(server, "GET", "market:data:AAPL:1Min").hasPrefix(
                     "[{\"timestamp\":\"\(window.from)\",\"open\":189.3,\"high\":190,\"low\":188.005,"
                         + "\"close\":189,\"volume\":0},"))
+        }
+    }
+
+    @Test func aLayoutMayGiveAnotherKeyAndTimeToLive() async throws {
+        let server = try await RedisServer()
+        let layout = ", layout: {hot: {key: \"q:{symbol}\", value: hash, ttl: 500ms}}"
+        try await with(server, layout: layout) { market in
+            try await put([quote("AAPL")], market)
+            try await eventually { await market.quote("AAPL") == nil && market.failures.isEmpty }
+            #expect(try cli(server, "KEYS", "*q:AAPL") == "")
         }
     }
 

@@ -150,12 +150,30 @@ import Testing
         #expect(shared.changes == [["AAPL"], []])
     }
 
+    @Test func aSymbolThatTheBrokerRefusesIsAskedForByItselfAndNotAgainAtOnce() async throws {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        broker.refuses = ["BAD/USD"]
+        let board = board(broker, clock)
+        let running = Task {
+            await board.run(every: .milliseconds(1)) { ["AAPL", "BAD/USD"] }
+        }
+        while broker.calls < 30 { await Task.yield() }
+        running.cancel()
+        await running.value
+        #expect(broker.refusals == 1)
+        let calls = broker.calls
+        #expect(try await board.quote("AAPL").symbol == "AAPL")
+        #expect(await failure(board, "BAD/USD") == .unknownSymbol("BAD/USD"))
+        #expect(broker.calls == calls, "both are known")
+    }
+
     @Test func whatIsHeldIsKeptFresh() {
         let settings = QuoteCache.Settings(
             timeToLiveSeconds: 30, symbolsMax: 2, quotesPerSecond: 1, fetchesPerMinute: 1)
         var cache = QuoteCache(settings: settings, preloaded: ["SPY"], at: start)
-        #expect(Set(cache.symbolsInUse(held: ["AAPL"], at: start)) == ["SPY", "AAPL"])
-        #expect(Set(cache.symbolsInUse(held: ["AAPL", "MSFT"], at: start)) == ["SPY", "AAPL"])
+        #expect(cache.unseen(["AAPL", "NOPE", "no pe"], at: start).sorted() == ["AAPL", "NOPE"])
+        cache.take([QuoteBroker.quote("AAPL")], asked: ["AAPL"], at: start)
+        #expect(cache.unseen(["AAPL", "NOPE"], at: start) == [], "no more room")
         let later = start.advanced(bySeconds: 601)
         #expect(Set(cache.symbolsInUse(held: ["AAPL"], at: later)) == ["SPY", "AAPL"])
         let muchLater = later.advanced(bySeconds: 601)
@@ -205,6 +223,8 @@ private final class QuoteBroker: Broker {
     private struct Content {
         var calls = 0
         var isDown = false
+        var refuses: Set<String> = []
+        var refusals = 0
     }
 
     private let content = Mutex(Content())
@@ -221,6 +241,13 @@ private final class QuoteBroker: Broker {
         set { content.withLock { $0.isDown = newValue } }
     }
 
+    /// Symbols for whose sake a whole call is refused.
+    var refuses: Set<String> {
+        get { content.withLock { $0.refuses } }
+        set { content.withLock { $0.refuses = newValue } }
+    }
+    var refusals: Int { content.withLock { $0.refusals } }
+
     func whenCalled() async {
         for await _ in isCalled.stream { return }
     }
@@ -234,10 +261,13 @@ private final class QuoteBroker: Broker {
     }
 
     func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
-        let isDown = content.withLock { content in
+        let (isDown, isRefused) = content.withLock { content in
             content.calls += 1
-            return content.isDown
+            let isRefused = !content.refuses.isDisjoint(with: symbols)
+            if isRefused { content.refusals += 1 }
+            return (content.isDown, isRefused)
         }
+        if isRefused { throw .rejected(code: 400, message: "invalid symbol") }
         isCalled.continuation.yield()
         for await _ in isReleased.stream {}
         if isDown { throw .unavailable("no route") }

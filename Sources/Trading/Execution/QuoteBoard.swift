@@ -25,6 +25,9 @@ public final class QuoteBoard: Sendable {
         var fetches: [String: Task<Bool, Never>] = [:]
     }
 
+    /// Of symbols that are held and new here, in one round.
+    private static let unseenMax = 10
+
     private let broker: any Broker
     private let account: String
     private let shared: (any MarketCache)?
@@ -153,7 +156,15 @@ public final class QuoteBoard: Sendable {
     ) async {
         while !Task.isCancelled {
             let held = held()
-            let symbols = content.withLock { [now] in $0.cache.symbolsInUse(held: held, at: now()) }
+            let now = now()
+            let (symbols, unseen) = content.withLock { content in
+                (
+                    content.cache.symbolsInUse(held: held, at: now),
+                    content.cache.unseen(held, at: now)
+                )
+            }
+            // Each by itself: a symbol that the broker refuses must not take the others along.
+            for symbol in unseen.prefix(Self.unseenMax) { _ = await fetch([symbol]) }
             for start in stride(from: 0, to: symbols.count, by: 100) {
                 _ = await fetch(Array(symbols[start..<min(start + 100, symbols.count)]))
             }
@@ -164,8 +175,14 @@ public final class QuoteBoard: Sendable {
     /// True when the broker answered.
     private func fetch(_ symbols: [String], endsFetchOf symbol: String? = nil) async -> Bool {
         let quotes: [BrokerQuote]?
-        do {
+        do throws(BrokerError) {
             quotes = try await broker.quotes(of: symbols, account: account)
+        } catch .rejected(_, let words) where symbols.count == 1 {
+            // The broker's own word that this is none of its symbols.
+            quotes = []
+            logger.info(
+                "the broker has no such quote",
+                metadata: ["symbol": "\(symbols[0])", "problem": "\(words)"])
         } catch {
             quotes = nil
             logger.warning("no quotes came", metadata: ["problem": "\(error)"])

@@ -98,16 +98,25 @@ struct QuoteCache {
     }
 
     /// Forgets what nobody asks for any more; the symbols that are left are to be kept fresh.
-    /// - Parameter held: these are in use although nobody asks for them.
+    /// - Parameter held: of these, those whose quote the broker has given are in use although nobody
+    ///   asks for them.
     mutating func symbolsInUse(held: Set<String> = [], at now: Timestamp) -> [String] {
+        for symbol in held {
+            if let used = usedAt[symbol], used < now { usedAt[symbol] = now }
+        }
         let unusedSince = now.advanced(bySeconds: -Self.inUseSeconds)
         usedAt = usedAt.filter { $0.value > unusedSince }
-        for symbol in held
-        where usedAt[symbol].map({ $0 < now }) ?? (usedAt.count < settings.symbolsMax) {
-            usedAt[symbol] = now
-        }
         quotes = quotes.filter { usedAt[$0.key] != nil || isFresh($0.value.fetchedAt, at: now) }
         return Array(usedAt.keys)
+    }
+
+    /// Of what is held, what the broker has not been asked for yet.
+    func unseen(_ held: Set<String>, at now: Timestamp) -> [String] {
+        guard usedAt.count < settings.symbolsMax else { return [] }
+        return held.filter { symbol in
+            usedAt[symbol] == nil && AllowedInstruments.isSymbol(symbol)
+                && absent[symbol].map { isFresh($0, at: now) } != true
+        }
     }
 
     private func isFresh(_ time: Timestamp, at now: Timestamp) -> Bool {

@@ -24,7 +24,7 @@ final class CacheStore: Sendable {
         var messages: [RedisStore.Message] = []
     }
 
-    /// A broker answers more quickly than this seldom enough.
+    /// About what a broker takes: to wait for longer would win nothing.
     static let readLimit = Duration.milliseconds(50)
     private static let connectionsMax = 8
     private static let waitingMax = 20_000
