@@ -1,5 +1,6 @@
 extension JSONValue {
-    /// Reads RFC 8259. Nesting deeper than 64 is refused, so that input cannot exhaust the stack.
+    /// Reads RFC 8259. Nesting deeper than 72 is refused, so that input cannot exhaust the stack: the 64 of
+    /// `CanonicalJSON`, and what lies around such a value in a store.
     public init(parsing bytes: [UInt8]) throws(JSONSyntaxError) {
         var parser = JSONParser(bytes: bytes)
         self = try parser.document()
@@ -9,7 +10,7 @@ extension JSONValue {
 private struct JSONParser {
     let bytes: [UInt8]
     var index = 0
-    static let depthMax = 64
+    static let depthMax = 72
 
     init(bytes: [UInt8]) {
         self.bytes = bytes

@@ -79,6 +79,14 @@ public enum RowJSON {
         default: nil
         }
     }
+
+    /// The same of a member that lies in a store: whatever `append` writes.
+    public static func written(_ json: JSONValue?, of field: Field) -> Value? {
+        guard case .string(let text)? = json, field.type == .timestamp else {
+            return value(json, of: field)
+        }
+        return Value(written: text, as: .timestamp)
+    }
 }
 
 extension CanonicalJSON {

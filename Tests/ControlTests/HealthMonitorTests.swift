@@ -174,6 +174,26 @@ final class ScriptedProber: HealthProber {
         await monitor.stop()
     }
 
+    @Test func aRunThatNeverEndsDoesNotKeepTheNewProcessFromBeingAsked() async throws {
+        let prober = ScriptedProber()
+        prober.hang("web/http")
+        let pid = Mutex<Int32>(10)
+        let monitor = HealthMonitor(
+            prober: prober, process: { _ in .running(pid: pid.withLock { $0 }) },
+            metrics: MetricsRegistry())
+        await monitor.apply([Self.check("web/http", service: "web")])
+        await monitor.start()
+        try await until("the hanging check is unhealthy") {
+            await reading(monitor, "web/http")?.status == .unhealthy
+        }
+        #expect(prober.count("web/http") == 1)
+        pid.withLock { $0 = 11 }
+        try await until("the new process is asked") { prober.count("web/http") >= 2 }
+        prober.letGo()
+        try await until("it is well") { await reading(monitor, "web/http")?.status == .healthy }
+        await monitor.stop()
+    }
+
     @Test func aServiceThatDoesNotRunIsNotAsked() async throws {
         let prober = ScriptedProber()
         let process = Mutex(SupervisedProcess.down)

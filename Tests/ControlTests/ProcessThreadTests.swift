@@ -28,6 +28,25 @@ import Testing
         await supervisor.stopAll()
     }
 
+    /// A log on a file system that does not answer: here a pipe that nobody reads, which cannot be
+    /// opened for writing.
+    @Test func aStartThatHangsDoesNotKeepTheOthersFromBeingWatched() async throws {
+        let shop = try Workshop()
+        #expect(mkfifo(shop.path("stuck.log"), 0o600) == 0)
+        let policy = RestartPolicy(backoff: .milliseconds(10), factor: 1)
+        let supervisor = try shop.supervisor([
+            shop.script("stuck", "exec sleep 60"),
+            shop.script("other", "exit 1", restart: policy),
+        ])
+        await supervisor.start()
+        try await shop.log.wait(for: "other", count: 3, \.isExited)
+        #expect(await supervisor.status(of: "stuck")?.state == .starting)
+        let reader = open(shop.path("stuck.log"), O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        defer { close(reader) }
+        try await shop.log.wait(for: "stuck", \.isStarted)
+        await supervisor.stopAll()
+    }
+
     @Test func aProcessThatIsGoneCannotBeAdopted() async throws {
         let thread = try ProcessThread()
         // Above the kernel's largest process id.

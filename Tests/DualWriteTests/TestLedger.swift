@@ -7,7 +7,9 @@ import Testing
 
 /// A journal with its feed and the core's own rows, all real, and somebody who changes rows.
 actor TestLedger {
-    static let catalogue = RowStoreConformance.catalogue
+    static let catalogue = SchemaCatalogue([
+        RowStoreConformance.schema, RowStoreConformance.other,
+    ])
     static let accounts = ["A", "B", "C"]
 
     let folder: TemporaryDirectory

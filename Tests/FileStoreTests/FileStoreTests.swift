@@ -23,6 +23,8 @@ import Testing
                 "samples": try FileLayout(
                     schema: samples, path: "{account_id}/samples.csv", format: .csv),
                 "others": try FileLayout(schema: others, path: "others.csv", format: .csv),
+                "keyed": try FileLayout(
+                    schema: RowStoreConformance.keyed, path: "{flag}/k-{at}.csv", format: .csv),
             ]
         },
         "by key": {
@@ -52,6 +54,20 @@ import Testing
     @Test(arguments: shapes.keys.sorted(), RowStoreConformance.checks)
     func conforms(_ shape: String, _ check: RowStoreConformance) async throws {
         try await check.run { try open(shape) }
+    }
+
+    /// Nothing of what it answers is only in its memory.
+    @Test(
+        arguments: shapes.keys.sorted(),
+        RowStoreConformance.checks.filter { !$0.description.hasPrefix("reads beside") })
+    func conformsFromDisk(_ shape: String, _ check: RowStoreConformance) async throws {
+        let layouts = try Self.shapes[shape]?() ?? [:]
+        let path = folder.path("store")
+        try await check.run {
+            ForgetfulStore { () throws(StoreError) in
+                try FileStore(path: path, schemas: RowStoreConformance.catalogue, layouts: layouts)
+            }
+        }
     }
 
     @Test(arguments: shapes.keys.sorted(), ReplicaConformance.checks)
@@ -270,4 +286,26 @@ import Testing
         #expect(try await store.appliedSequence().number == 1)
         #expect(try await store.count(RowQuery(dataset: "held_days")) == 1)
     }
+}
+
+/// A store that is opened anew for everything that is asked of it.
+private struct ForgetfulStore: RowStore {
+    let open: @Sendable () throws(StoreError) -> FileStore
+
+    func appliedSequence() async throws(StoreError) -> SequenceNumber {
+        try await open().appliedSequence()
+    }
+
+    func apply(_ batch: StoreBatch) async throws(StoreError) { try await open().apply(batch) }
+    func row(_ key: RowKey) async throws(StoreError) -> StampedRow? { try await open().row(key) }
+
+    func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
+        try await open().rows(query)
+    }
+
+    func count(_ query: RowQuery) async throws(StoreError) -> Int {
+        try await open().count(query)
+    }
+
+    func digests() async throws(StoreError) -> [DigestStamp] { try await open().digests() }
 }

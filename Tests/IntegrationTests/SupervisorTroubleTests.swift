@@ -194,6 +194,29 @@ extension RealProcesses {
             }
         }
 
+        /// Half of what the core may have open.
+        @Test(.timeLimit(.minutes(2)))
+        func whoTakesAllConnectionsOfTheTradingAPILeavesTheCoreItsFiles() async throws {
+            try await Desk.run(starts: false) { desk in
+                try await desk.start(through: ["/usr/bin/prlimit", "--nofile=300:300"])
+                try await desk.waitUntilReady()
+                let core = try #require(try await desk.pid(of: "core"))
+                let port = try #require(URL(string: desk.tradingURL)?.port)
+                let held = (0..<250).compactMap { _ in Self.connection(to: port) }
+                defer { for descriptor in held { close(descriptor) } }
+                try await Task.sleep(for: .seconds(1))
+                #expect(SupervisorCrashTests.descriptors(core) < 280)
+                // What needs descriptors goes on: the core answers at its own socket, and journals.
+                let outcome = try await desk.command(
+                    "account", "halt", "--all", "--operator", "lin")
+                #expect(outcome.code == 0, "\(outcome)")
+                for descriptor in held { shutdown(descriptor, Int32(SHUT_RDWR)) }
+                try await eventually("clients are heard again") {
+                    try await desk.get("\(desk.tradingURL)/api/v1/accounts").status == 401
+                }
+            }
+        }
+
         private static func openFiles(_ pid: pid_t) throws -> (soft: String, hard: String) {
             let text = try String(contentsOfFile: "/proc/\(pid)/limits", encoding: .utf8)
             let match = try #require(text.firstMatch(of: /Max open files +(\S+) +(\S+)/))

@@ -42,6 +42,21 @@ import Testing
         }
     }
 
+    /// What stands before the first field ends none, so its letters are nothing special in a value.
+    @Test func aTextThatBeginsAsTheTemplateDoesIsWrittenAsItIs() throws {
+        for text in ["acc:positions:{a}", "acc:{a}:{b}", "a{a}:{b}", "a{a}"] {
+            let template = try KeyTemplate(text, reserved: ":")
+            let key = template.rendered { $0 == "a" ? "alpha" : "b:%a" }
+            #expect(key.hasPrefix(template.prefix + "alph"), "\(key)")
+            var wanted = ["a": "alpha"]
+            if template.fields.contains("b") { wanted["b"] = "b:%a" }
+            #expect(template.parsed(key) == wanted)
+        }
+        #expect(
+            try KeyTemplate("acc:positions:{a}", reserved: ":").rendered { _ in "alpha" }
+                == "acc:positions:alpha")
+    }
+
     @Test(arguments: ["%zz", "%4", "%41", "a%3a", ""])
     func whatIsNotWrittenSoIsNotRead(_ text: String) throws {
         let template = try KeyTemplate("k:{a}", reserved: ":")

@@ -62,6 +62,28 @@ import Testing
         #expect(!Timestamp(microseconds: .min).description.isEmpty)
     }
 
+    /// RFC 3339 has years of four digits only, and a store must read back what it wrote.
+    @Test func everyInstantIsReadBackFromItsDescription() {
+        var random = SeededGenerator(seed: 9)
+        // 0000-01-01 and 10000-01-01.
+        let edges: [Int64] = [-62_167_219_200_000_000, 253_402_300_800_000_000]
+        let times =
+            [.min, .max, .min + 1, 0, -1] + edges + edges.map { $0 - 1 }
+            + (0..<2_000).map { _ in Int64.random(in: .min ... .max, using: &random) }
+        for time in times.map(Timestamp.init(microseconds:)) {
+            #expect(Timestamp(description: time.description) == time)
+            #expect(Value(written: time.description, as: .timestamp) == .timestamp(time))
+        }
+        for text in [
+            "294247-01-10T04:00:54.775808Z", "999999-01-01T00:00:00Z", "002026-01-01T00:00:00Z",
+            "+2026-01-01T00:00:00Z", "-0000-01-01T00:00:00Z", "10000-01-01T00:00:00+01:00",
+            "10000-01-01T00:00:00.10Z", "-T", "", "1000000-01-01T00:00:00Z",
+        ] {
+            #expect(Timestamp(description: text) == nil, "\(text)")
+        }
+        #expect(Value(plainText: "10000-01-01T00:00:00Z", as: .timestamp) == nil)
+    }
+
     @Test func secondsAreCutDown() {
         #expect(Timestamp(microseconds: -1).seconds == -1)
         #expect(Timestamp(microseconds: 1_999_999).seconds == 1)

@@ -187,8 +187,8 @@ extension ConfigurationRefusalTests {
             "old: record, layout: {record: {columns: {days: opsd_sequence}}}",
             "opsd.yaml:2:143: columns: names that begin with opsd_ are opsd's own; write another"),
         dataset(
-            "positions: {old: record}, deals: {old: record, layout: {record: {table: positions}}}",
-            "opsd.yaml:2:84: in store record, deals could lie where positions does (line 2); give one of them another table"
+            "balances: {old: record}, deals: {old: record, layout: {record: {table: balances}}}",
+            "opsd.yaml:2:83: in store record, deals could lie where balances does (line 2); give one of them another table"
         ),
         dataset(
             "positions: {old: local}, deals: {old: local, layout: {local: {table: Positions}}}",
@@ -205,6 +205,46 @@ extension ConfigurationRefusalTests {
         dataset(
             "positions: {old: hot, layout: {hot: {key: \"a:{account_id}\", field: \"{symbol}\"}}}, orders: {old: hot, layout: {hot: {key: \"a:{order_id}\"}}}",
             "opsd.yaml:2:133: in store hot, orders could lie where positions does (line 2); give one of them another key"
+        ),
+        dataset(
+            "deals: {old: record}, trades: {kind: declared, key: [id], fields: {}, old: record}",
+            "opsd.yaml:2:34: in store record, trades has no place: opsd makes the table trades for the dataset deals; give it another table"
+        ),
+        dataset(
+            "users: {kind: declared, key: [id], fields: {}, old: record}",
+            "opsd.yaml:2:12: in store record, users has no place: opsd makes the table users for another purpose; give it another table"
+        ),
+        held(
+            "old: record, layout: {record: {table: public.approvals}}",
+            "opsd.yaml:2:140: in store record, held has no place: opsd makes the table approvals for another purpose; give it another table"
+        ),
+        dataset(
+            "held: {kind: declared, key: [id], fields: {}, old: record}, notes: {kind: declared, key: [id], fields: {}, old: record, layout: {record: {table: public.held}}}",
+            "opsd.yaml:2:157: in store record, notes could lie where held does (line 2); give one of them another table"
+        ),
+        dataset(
+            "positions: {old: files}, notes: {kind: declared, key: [account_id, name], fields: {}, old: files, layout: {files: {path: \"{account_id}/{name}.json\"}}}",
+            "opsd.yaml:2:133: in store files, notes could lie where positions does (line 2); give one of them another path"
+        ),
+        dataset(
+            "positions: {old: hot}, notes: {kind: declared, key: [account_id, name], fields: {}, old: hot, layout: {hot: {key: \"acc:{name}:{account_id}\"}}}",
+            "opsd.yaml:2:126: in store hot, notes could lie where positions does (line 2); give one of them another key"
+        ),
+        dataset(
+            "v: {kind: declared, key: [id], fields: {}, old: hot}",
+            "opsd.yaml:2:12: in store hot, v has no place: layout of v: keys that begin with opsd:v: are opsd's own; give it another key"
+        ),
+        held(
+            "old: hot, layout: {hot: {key: \"opsd:events\", field: \"{account_id}:{symbol}\"}}",
+            "opsd.yaml:2:132: key: 'opsd:events' is opsd's own; begin it otherwise"
+        ),
+        held(
+            "old: files, layout: {files: {format: csv, fields: {days: symbol}}}",
+            "opsd.yaml:2:153: fields: symbol and days have one name there; give one of them another"
+        ),
+        held(
+            "old: files, layout: {files: {path: \"{account_id}_{symbol}.json\"}}",
+            "opsd.yaml:2:137: in store files, held has no place: '{account_id}_{symbol}.json' may become a name of 390 bytes, and 240 are the most: give each field a part of the path; give it another path"
         ),
     ]
 }

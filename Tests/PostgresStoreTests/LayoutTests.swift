@@ -110,11 +110,114 @@ struct LayoutTests {
         try await store.fill(rows.map { StampedRow(row: $0, sequence: Batch.at(1)) })
         #expect(try await store.count(RowQuery(dataset: "held")) == 101)
         #expect(try await database.psql("SELECT DISTINCT own FROM held") == "x")
-        for values in [[Value.text("too long"), .integer(3)], [.text("a"), .integer(70_000)]] {
+        // PostgreSQL itself would cut the spaces off.
+        let exact = Row(dataset: "held", values: [.text("abc  "), .integer(1)])
+        try await store.fill([StampedRow(row: exact, sequence: Batch.at(1))])
+        #expect(try await store.row(exact.key(in: Self.first))?.row == exact)
+        let long = (0..<100).map {
+            Row(dataset: "held", values: [.text("s\($0)    "), .integer($0)])
+        }
+        let refusal = await storeError {
+            try await store.fill(long.map { StampedRow(row: $0, sequence: Batch.at(1)) })
+        }
+        #expect(refusal?.kind == "refused")
+        #expect("\(String(describing: refusal))".contains("ALTER COLUMN \"id\" TYPE text"))
+        for values in [
+            [Value.text("too long"), .integer(3)], [.text("a"), .integer(70_000)],
+            [.text("ab    "), .integer(3)],
+        ] {
             let error = await storeError { try await store.apply(Self.put(values, at: 2)) }
             #expect(error?.kind == "refused")
         }
         #expect(try await store.appliedSequence() == Batch.at(1))
+    }
+
+    /// It would take few of a field's texts, and none as opsd sends them.
+    @Test func aColumnOfAnotherKindOfTextIsRefused() async throws {
+        let database = try await TestDatabase()
+        try await database.psql(
+            "CREATE TABLE held (id uuid PRIMARY KEY, days bigint, opsd_sequence bigint NOT NULL)")
+        let store = try database.open(SchemaCatalogue([Self.first]))
+        let error = await storeError { _ = try await store.rows(RowQuery(dataset: "held")) }
+        #expect("\(String(describing: error))".contains("ALTER COLUMN \"id\" TYPE text"))
+    }
+
+    // MARK: Whose table it is
+
+    /// Filling begins with emptying.
+    @Test(arguments: [
+        ("id text PRIMARY KEY, days bigint", "ADD COLUMN opsd_sequence"),
+        ("id text PRIMARY KEY, days text, opsd_sequence bigint", "TYPE bigint"),
+        (
+            "id text PRIMARY KEY, days int GENERATED ALWAYS AS (1) STORED, opsd_sequence bigint",
+            "days"
+        ),
+        ("name text PRIMARY KEY, days bigint, opsd_sequence bigint", "key field id"),
+    ]) func aTableThatIsNotOpsdsIsNotEmptied(_ columns: String, _ problem: String) async throws {
+        let database = try await TestDatabase()
+        try await database.psql(
+            "CREATE TABLE customers (\(columns)); INSERT INTO customers VALUES ('mine')")
+        let store = try database.open(
+            SchemaCatalogue([Self.first]), layouts: ["held": PostgresLayout(table: "customers")])
+        let error = await storeError { try await store.begin(["held"]) }
+        #expect(error?.kind == "refused")
+        #expect("\(String(describing: error))".contains(problem))
+        #expect(try await database.psql("SELECT * FROM customers").hasPrefix("mine"))
+    }
+
+    private static func open(
+        _ dataset: String, _ table: String?, tradingTables: Bool = true
+    ) throws -> PostgresStore {
+        var settings = try PostgresSettings(url: Secret("postgres://nobody@localhost/none"))
+        settings.makesTradingTables = tradingTables
+        let schema = Schema(
+            dataset: dataset, kind: .declared, key: [Field("id", .text)], fields: [])
+        return try PostgresStore(
+            settings, schemas: SchemaCatalogue([schema]),
+            layouts: table.map { [dataset: PostgresLayout(table: $0)] } ?? [:])
+    }
+
+    @Test(
+        arguments: [
+            ("users", nil), ("audit_logs", nil), ("audit_logs_2026_11", nil), ("trades", nil),
+            ("held", "approvals"), ("held", "public.change_logs"), ("deals", "orders"),
+        ] as [(String, String?)]) func aTableOfTheMigrationsIsNobodyElses(
+            _ dataset: String, _ table: String?
+        ) throws
+    {
+        let error = #expect(throws: StoreError.self) { try Self.open(dataset, table) }
+        #expect("\(String(describing: error))".contains("map it to another table"))
+        _ = try Self.open(dataset, table, tradingTables: false)
+        _ = try Self.open(dataset, "desk.users")
+        _ = try Self.open("deals", "trades")
+        _ = try Self.open("audit_logs_of_mine", nil)
+    }
+
+    @Test func everyTableOfTheMigrationsIsKnown() {
+        let made = Migration.all.flatMap { migration in
+            migration.up.matches(of: /CREATE TABLE ([a-z_]+) \(/).map { String($0.1) }
+        }
+        #expect(Set(made) == Set(PostgresLayout.migrated.keys))
+    }
+
+    @Test(
+        arguments: [("trades", nil), (nil, "public.held"), ("desk.x", "desk.x")]
+            as [(String?, String?)])
+    func twoDatasetsDoNotShareATable(_ first: String?, _ second: String?) throws {
+        let settings = try PostgresSettings(url: Secret("postgres://nobody@localhost/none"))
+        let schemas = ["held", first == "trades" ? "deals" : "others"].map {
+            Schema(dataset: $0, kind: .declared, key: [Field("id", .text)], fields: [])
+        }
+        var plain = settings
+        plain.makesTradingTables = false
+        let names = schemas.map(\.dataset)
+        let layouts = [
+            names[0]: PostgresLayout(table: first), names[1]: PostgresLayout(table: second),
+        ]
+        let error = #expect(throws: StoreError.self) {
+            try PostgresStore(plain, schemas: SchemaCatalogue(schemas), layouts: layouts)
+        }
+        #expect("\(String(describing: error))".contains("held lies in the table"))
     }
 
     @Test func aTableWithoutStampsIsRefusedWithTheRemedy() async throws {

@@ -116,6 +116,16 @@ struct MigrationTests {
         try await Self.expectAll(again)
     }
 
+    /// Who does not want the tables does not want them gone either.
+    @Test func withoutTheTradingTablesThoseThatAreThereStay() async throws {
+        let database = try await TestDatabase()
+        try await Self.fill(try database.open(Datasets.catalogue, tradingTables: true), at: 1)
+        _ = try await database.open(tradingTables: false).position()
+        #expect(try await database.psql("SELECT count(*) FROM orders") == "1")
+        let left = try await database.psql(Self.presentTables)
+        for table in Self.tables { #expect(left.split(separator: ",").contains("\(table)")) }
+    }
+
     @Test func manyAtOnceMigrateOnce() async throws {
         let database = try await TestDatabase()
         try await withThrowingTaskGroup(of: Void.self) { group in

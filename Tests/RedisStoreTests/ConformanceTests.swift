@@ -10,6 +10,10 @@ struct ConformanceTests {
         case standard, hash, text, indexed, strings, hidden
 
         func make() throws -> [RedisLayout] {
+            try rows() + [try RedisLayouts.standard(for: RowStoreConformance.keyed)]
+        }
+
+        private func rows() throws -> [RedisLayout] {
             let (samples, others) = (RowStoreConformance.schema, RowStoreConformance.other)
             let other = try RedisLayouts.standard(for: others)
             switch self {

@@ -302,6 +302,23 @@ struct FaultTests {
 }
 
 extension FaultTests {
+    /// A server whose MGET is called SENTINEL answers as one, with what two keys hold.
+    @Test(arguments: ["99999999999", "65536", "0", "-1", "no port"])
+    func aSentinelThatNamesNoPortIsNoMaster(_ port: String) async throws {
+        let sentinel = try await Redis(["rename-command MGET SENTINEL"])
+        try await sentinel.run("SET", "get-master-addr-by-name", "127.0.0.1")
+        try await sentinel.run("SET", "desk", port)
+        let store = try sentinel.store(
+            try layouts(),
+            at: try RedisURL("redis+sentinel://127.0.0.1:\(sentinel.server.port)/desk/0"))
+        let error = await storeError { _ = try await store.position() }
+        guard case .unavailable(_, let problem)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(problem.contains("it names the port '\(port)', which is none"))
+    }
+
     @Test func aServerThatSaysItselfThatItIsAReplicaIsNotWritten() async throws {
         let (master, replica) = (try await Redis(), try await Redis())
         let sentinel = try await RedisServer(

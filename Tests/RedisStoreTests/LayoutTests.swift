@@ -248,6 +248,33 @@ struct LayoutTests {
         #expect(try await redis.keys() == ["opsd:store"])
     }
 
+    /// Until keys were spelled as they are now, the first letter of a key was written as `%` and two digits
+    /// wherever an account had it.
+    @Test func whatLiesUnderAnEarlierSpellingIsFilledAnew() async throws {
+        let redis = try await Redis()
+        let store = try redis.store(try layouts())
+        let row = StampedRow(row: Rows.position("alpha", "AAPL", 5), sequence: Rows.at(1))
+        let position = StorePosition(journal: "j", applied: Rows.at(1), datasets: ["positions"])
+        try await store.fill([row])
+        try await store.finish(position, digests: [])
+        #expect(try await redis.text("HGET", "acc:positions:alpha", "AAPL") != nil)
+        let identity = try #require(try await redis.text("HGET", "opsd:store", "dataset:positions"))
+        // As it lay before.
+        for key in ["acc:positions:alpha", "opsd:v:positions:acc:positions:alpha"] {
+            let old = key.replacing("alpha", with: "%61lph%61")
+            try await redis.run("RENAME", key, old)
+        }
+        try await redis.run(
+            "HSET", "opsd:store", "dataset:positions", identity.replacing(" spelling 2", with: ""))
+        #expect(try await store.position().datasets == [])
+        try await store.begin(["positions"])
+        #expect(try await redis.keys() == ["opsd:store"])
+        try await store.fill([row])
+        try await store.finish(position, digests: [])
+        #expect(try await store.position() == position)
+        #expect(try await store.row(row.row.key(in: Rows.positions)) == row)
+    }
+
     @Test func anotherLayoutIsNotWholeAndLeavesNothingBehind() async throws {
         let redis = try await Redis()
         let old = try redis.store([try RedisLayout(Rows.orders, key: "old:{order_id}")])

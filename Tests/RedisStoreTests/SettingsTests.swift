@@ -143,7 +143,7 @@ import Testing
             ("NOPERM this user has no permissions", false, "ACL SETUSER"),
             ("MOVED 866 127.0.0.1:7001", false, "Cluster"),
             ("ERR DB index is out of range", false, "databases"),
-            ("ERR unknown command 'UNLINK'", false, "6.0"), ("ERR whatever", false, "whatever"),
+            ("ERR unknown command 'UNLINK'", false, "6.2"), ("ERR whatever", false, "whatever"),
         ]
         for (text, passes, word) in kinds {
             let error = RedisProblem.error(text, store: "hot")

@@ -32,7 +32,16 @@ public struct RowStoreConformance: Sendable, CustomStringConvertible {
         dataset: "others", kind: .declared, key: [Field("id", .text)],
         fields: [Field("text \"quoted\"", .text)])
 
-    public static let catalogue = SchemaCatalogue([schema, other])
+    /// A key with a field of every type that a key may have.
+    public static let keyed = Schema(
+        dataset: "keyed", kind: .declared,
+        key: [
+            Field("flag", .boolean), Field("amount", .decimal), Field("at", .timestamp),
+            Field("number", .integer), Field("name", .text),
+        ],
+        fields: [Field("note", .text, optional: true)])
+
+    public static let catalogue = SchemaCatalogue([schema, other, keyed])
 
     public static let checks: [RowStoreConformance] =
         writing + queries
@@ -58,6 +67,8 @@ func expectEqual<Thing: Equatable>(
 // MARK: - Samples
 
 enum Sample {
+    static let deep = String(repeating: "[", count: 64) + String(repeating: "]", count: 64)
+
     static func row(
         _ group: String, _ number: Int64, note: String? = nil, amount: String? = nil,
         time: Int64? = nil, flag: Bool? = nil, detail: String? = nil, weight: Int64? = nil,
@@ -115,6 +126,10 @@ extension RowStoreConformance {
                     flag: false, detail: "null", weight: .min),
                 try Sample.row("\u{e9}", 1), try Sample.row("e\u{301}", 1),
                 try Sample.row("g", 3, note: "12", amount: "12", detail: "12"),
+                // In the years -1 and 10000; nested as deep as JSON may be here.
+                try Sample.row("g", 4, time: -62_190_000_000_000_000, detail: Sample.deep),
+                try Sample.row("g", 5, time: 253_402_300_800_000_000, detail: "\"null\""),
+                try Sample.row("g", 6, note: "None", detail: "[null]"),
             ]
             rows.append(Row(dataset: "others", values: [.text("1"), .text("2")]))
             try await store.apply(Sample.put(rows, at: 7))
@@ -124,7 +139,7 @@ extension RowStoreConformance {
                 try expectEqual(found?.row, row, "the row")
                 try expectEqual(found?.sequence, SequenceNumber(epoch: 1, number: 7), "its stamp")
             }
-            try expectEqual(try await store.count(RowQuery(dataset: "samples")), 8, "the count")
+            try expectEqual(try await store.count(RowQuery(dataset: "samples")), 11, "the count")
         },
         .init(description: "a row is put, replaced, deleted and put again") { store in
             let (first, second) = (

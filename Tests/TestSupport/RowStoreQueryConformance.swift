@@ -31,6 +31,30 @@ extension RowStoreConformance {
         }
     }
 
+    /// One for each combination of values whose order as texts would be another.
+    private static func keyedRows() throws -> [StampedRow] {
+        var rows: [StampedRow] = []
+        for flag in [true, false] {
+            for amount in ["-20", "-3", "0.5", "9", "10", "100"].map({ ExactDecimal($0) }) {
+                // The years -1, 1970 and 10000.
+                for time in [-62_190_000_000_000_000, 0, 253_402_300_800_000_000] as [Int64] {
+                    for (number, name) in [(-10, "é"), (-9, "a"), (9, "B"), (10, "10"), (10, "9")] {
+                        let values: [Value] = [
+                            .boolean(flag), .optional(amount),
+                            .timestamp(Timestamp(microseconds: time)), .integer(Int64(number)),
+                            .text(name), .null,
+                        ]
+                        rows.append(
+                            StampedRow(
+                                row: try keyed.row(values),
+                                sequence: SequenceNumber(epoch: 1, number: 1)))
+                    }
+                }
+            }
+        }
+        return rows
+    }
+
     static let queries: [RowStoreConformance] = [
         query("without order rows come by key", finds: [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]) {
             $0.order = nil
@@ -86,6 +110,30 @@ extension RowStoreConformance {
             $0.afterKey = [.text("g1"), .integer(.max)]
         },
         query("a page past the end is empty", finds: []) { $0.offset = 99 },
+        .init(description: "keys of every type have one order, and pages go by it") { store in
+            let rows = try keyedRows()
+            try await store.apply(Sample.put(rows.shuffled().map(\.row), at: 1))
+            var query = RowQuery(dataset: keyed.dataset)
+            query.limit = .max
+            let all = try query.page(of: rows, in: keyed, store: "")
+            try expectEqual(try await store.rows(query).map(\.row), all.map(\.row), "all rows")
+            for field in keyed.keyFields.map(\.name) {
+                var sorted = query
+                sorted.order = (field, descending: true)
+                let wanted = try sorted.page(of: rows, in: keyed, store: "").map(\.row)
+                try expectEqual(try await store.rows(sorted).map(\.row), wanted, "by \(field)")
+            }
+            query.limit = 7
+            var found: [Row] = []
+            while true {
+                let page = try await store.rows(query).map(\.row)
+                try expect(page.count <= 7 && found.count <= all.count, "pages do not go on")
+                guard let last = page.last else { break }
+                found += page
+                query.afterKey = last.key(in: keyed).values
+            }
+            try expectEqual(found, all.map(\.row), "page by page")
+        },
         .init(description: "an unknown field is refused") { store in
             for field in ["nothing", "group\" OR 1=1 --", ""] {
                 var query = RowQuery(dataset: "samples")

@@ -154,8 +154,11 @@ extension HealthMonitor {
         if let run = entries[check.name]?.run {
             let isSame = await isStillThere(run.pid, check)
             guard entries[check.name]?.run?.number == run.number else { return }
-            if isSame { observe(check.name, .failure("the run before has not ended yet"), run.pid) }
-            return
+            if isSame {
+                return observe(check.name, .failure("the run before has not ended yet"), run.pid)
+            }
+            // What asks a process that is gone may never end; the new one is asked all the same.
+            abandonRun(check.name)
         }
         var pid: Int32?
         if let service = check.service {

@@ -17,6 +17,14 @@ public enum ProcessLimits {
         isRaised.store(true, ordering: .releasing)
     }
 
+    /// How many descriptors this process may have at present.
+    public static var openFiles: Int {
+        var soft: UInt64 = 0
+        var hard: UInt64 = 0
+        guard opsd_open_files(&soft, &hard) == 0 else { return 1_024 }
+        return Int(clamping: soft)
+    }
+
     /// Gives a process that was started a moment ago the limits that this one was started with.
     static func lowerOpenFiles(of pid: pid_t) {
         guard isRaised.load(ordering: .acquiring), let limits = inherited else { return }

@@ -5,8 +5,9 @@
 // dead but not reaped (only so long is the group's id certain to be ours), watching a process that
 // an earlier supervisor started, and one way of watching for both.
 //
-// Every call here that can take time (exec, opening a log file, reading /proc) runs on that
-// thread and never on the cooperative pool.
+// Every call here that can take time (reading /proc, signals to many) runs on that thread and never on
+// the cooperative pool. Only a start has a thread for itself: the program, its folder or its log may lie on
+// a file system that does not answer, and the others must be watched all the same.
 
 internal import CProcess
 internal import Foundation
@@ -48,20 +49,28 @@ final class ProcessThread: Sendable {
     func start(
         _ service: ServiceSpecification, tags: [String: String] = [:]
     ) async -> Result<WatchedProcess, ProcessError> {
-        await perform {
-            do throws(ProcessError) {
-                let pid = try Spawn.start(service, tags: tags)
-                do throws(ProcessError) {
-                    return .success(try Self.watched(pid, isChild: true))
-                } catch {
-                    // Unwatched it would be lost, so it must not be.
-                    kill(-pid, SIGKILL)
-                    waitpid(pid, nil, 0)
-                    throw error
-                }
-            } catch {
-                return .failure(error)
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(returning: Self.started(service, tags))
             }
+        }
+    }
+
+    private static func started(
+        _ service: ServiceSpecification, _ tags: [String: String]
+    ) -> Result<WatchedProcess, ProcessError> {
+        do throws(ProcessError) {
+            let pid = try Spawn.start(service, tags: tags)
+            do throws(ProcessError) {
+                return .success(try watched(pid, isChild: true))
+            } catch {
+                // Unwatched it would be lost, so it must not be.
+                kill(-pid, SIGKILL)
+                waitpid(pid, nil, 0)
+                throw error
+            }
+        } catch {
+            return .failure(error)
         }
     }
 

@@ -118,9 +118,7 @@ extension Supervisor {
         emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
         let stop = entries[name]?.specification.stop ?? StopPolicy()
         let task = Task {
-            guard case .success(let watched) = await processes.adopt(process.identity) else {
-                return
-            }
+            guard let watched = await watched(process.identity) else { return }
             processes.signal(watched, stop.signal.number)
             let escalation = Task {
                 do { try await clock.sleep(for: stop.timeout) } catch { return }

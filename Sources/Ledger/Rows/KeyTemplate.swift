@@ -13,6 +13,10 @@ public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
         case field(String)
     }
 
+    /// Another number for each way in which values were ever written: what was written in an earlier one
+    /// lies elsewhere. In 1, the first letter of what stands before the first field was reserved too.
+    public static let spelling = 2
+
     private let parts: [Part]
     private let reserved: Set<UInt8>
     private let reservedFirst: Set<UInt8>
@@ -46,8 +50,8 @@ public struct KeyTemplate: Sendable, Hashable, CustomStringConvertible {
         if !rest.isEmpty { parts.append(.literal(String(rest))) }
         self.parts = parts
         var characters = Set(reserved.utf8)
-        for case .literal(let literal) in parts where parts.count > 1 {
-            // What follows a field ends it, so it must not be in it.
+        // What follows a field ends it, so it must not be in it.
+        for case .literal(let literal) in parts.dropFirst() {
             if let first = literal.utf8.first { characters.insert(first) }
         }
         self.reserved = characters.union(Array("%".utf8))

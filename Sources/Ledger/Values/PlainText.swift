@@ -33,4 +33,14 @@ extension Value {
             self = .json(json)
         }
     }
+
+    /// The same of what lies in a store: every `plainText` is read back, also of a time that no client may
+    /// write, because RFC 3339 does not have its year.
+    public init?(written text: String, as type: FieldType) {
+        if type == .timestamp, let time = Timestamp(description: text) {
+            self = .timestamp(time)
+        } else {
+            self.init(plainText: text, as: type)
+        }
+    }
 }

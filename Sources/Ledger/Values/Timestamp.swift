@@ -71,8 +71,23 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
     /// microsecond is cut off. Nil for anything else, and for a date that no calendar has.
     public init?(_ text: some StringProtocol) {
         var scanner = DigitScanner(text.utf8)
+        guard let year = scanner.digits(4) else { return nil }
+        self.init(year: year, &scanner)
+    }
+
+    /// Reads what `description` writes, and nothing else: also years before 0000 and after 9999, which
+    /// RFC 3339 does not have.
+    public init?(description text: some StringProtocol) {
+        var scanner = DigitScanner(text.utf8)
+        guard let year = scanner.year(), let time = Timestamp(year: year, &scanner),
+            time.description.utf8.elementsEqual(text.utf8)
+        else { return nil }
+        self = time
+    }
+
+    private init?(year: Int64, _ scanner: inout DigitScanner) {
         guard
-            let year = scanner.digits(4), scanner.skip("-"),
+            scanner.skip("-"),
             let month = scanner.digits(2), scanner.skip("-"),
             let day = scanner.digits(2),
             scanner.skip("T") || scanner.skip("t") || scanner.skip(" "),
@@ -90,7 +105,10 @@ extension Timestamp: LosslessStringConvertible, CustomStringConvertible {
         guard let offset = scanner.offsetMinutes(), scanner.isAtEnd else { return nil }
         let minutes = hour * 60 + minute - offset
         let seconds = days * 86_400 + minutes * 60 + second
-        self.init(microseconds: seconds * 1_000_000 + fraction)
+        // The seconds of the first and the last instant that there are have more microseconds than those.
+        guard let microseconds = Int64(exactly: Int128(seconds) * 1_000_000 + Int128(fraction))
+        else { return nil }
+        self.init(microseconds: microseconds)
     }
 
     /// A sign and two digits.
@@ -174,6 +192,13 @@ private struct DigitScanner {
         }
         rest = rest.dropFirst(count)
         return value
+    }
+
+    /// Up to six digits, more than any instant's year has, and a sign before them.
+    mutating func year() -> Int64? {
+        let sign: Int64 = skip("-") ? -1 : 1
+        let count = rest.prefix(7).prefix { (48...57).contains($0) }.count
+        return (1...6).contains(count) ? digits(count).map { $0 * sign } : nil
     }
 
     mutating func skip(_ character: Unicode.Scalar) -> Bool {

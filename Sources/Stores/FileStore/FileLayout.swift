@@ -27,6 +27,8 @@ public struct FileLayout: Sendable, Hashable {
 
     let schema: Schema
     let path: KeyTemplate
+    /// As names were written in the first spelling; nil where that wrote the same ones.
+    let earlierPath: KeyTemplate?
     public var pathText: String { path.description }
     let format: Format
     let content: Content
@@ -56,6 +58,8 @@ public struct FileLayout: Sendable, Hashable {
             throw FileLayoutError(problem: error.description)
         }
         try Self.check(path)
+        try Self.checkLengths(self.path, schema)
+        earlierPath = Self.earlier(self.path)
         var pathFields: [String: Int] = [:]
         for name in self.path.fields {
             guard let index = schema.index(of: name) else {
@@ -70,6 +74,12 @@ public struct FileLayout: Sendable, Hashable {
         entry = entryText.isEmpty ? nil : try? KeyTemplate(entryText, reserved: ":")
         let named = Set(inPath).union(entryFields)
         shown = try Self.shown(schema, content, fields, besides: named)
+        // A column of a CSV file is known by its name alone.
+        let keyNames = format == .csv ? entryFields.map { schema.fields[$0].name } : []
+        if let name = shown.map(\.name).first(where: keyNames.contains) {
+            throw FileLayoutError(
+                problem: "the column '\(name)' of \(schema.dataset) would have two uses")
+        }
         let visible = named.union(shown.map(\.index))
         hidden = schema.fields.indices.filter { !visible.contains($0) }
         if format == .csv, content != .object || entry == nil {
@@ -93,6 +103,39 @@ public struct FileLayout: Sendable, Hashable {
                 problem:
                     "'\(path)' is not below the store: no part of it may be empty or begin with '.'"
             )
+        }
+    }
+
+    private static func earlier(_ path: KeyTemplate) -> KeyTemplate? {
+        guard let first = path.prefix.first, !path.fields.isEmpty else { return nil }
+        return try? KeyTemplate(path.description, reserved: "/\(first)", reservedFirst: ".")
+    }
+
+    /// Of a part of a path: the system takes 255, and opsd's own files beside it have longer names.
+    private static let partBytesMax = 240
+
+    /// Every row finds a file, also the one with the longest names: a text of a key has at most 64 bytes,
+    /// each of which may become three.
+    private static func checkLengths(
+        _ path: KeyTemplate, _ schema: Schema
+    ) throws(FileLayoutError) {
+        let longest = path.rendered { name in
+            switch schema.index(of: name).map({ schema.fields[$0].type }) {
+            case .integer: "\(Int64.min)"
+            case .decimal:
+                "-" + String(repeating: "8", count: 20) + "." + String(repeating: "8", count: 18)
+            case .timestamp: Timestamp(microseconds: .min).description
+            case .boolean: "false"
+            case .text, .json, nil: String(repeating: "\u{1}", count: 64)
+            }
+        }
+        for (part, name) in zip(
+            path.description.split(separator: "/"), longest.split(separator: "/"))
+        where name.utf8.count > partBytesMax {
+            throw FileLayoutError(
+                problem:
+                    "'\(part)' may become a name of \(name.utf8.count) bytes, and \(partBytesMax) "
+                    + "are the most: give each field a part of the path")
         }
     }
 
@@ -127,12 +170,34 @@ public struct FileLayout: Sendable, Hashable {
         let file = path.rendered { name in
             pathFields[name].flatMap { values[$0].plainText } ?? ""
         }
-        for part in file.split(separator: "/") where part.utf8.count > 240 {
+        for part in file.split(separator: "/") where part.utf8.count > Self.partBytesMax {
             throw .refused(
                 store: schema.dataset,
                 problem: "'\(part.prefix(60))…' is too long for a file's name")
         }
         return file
+    }
+
+    /// Whether a file has its name from before the present spelling.
+    func isOfBefore(_ file: String) -> Bool {
+        earlierPath?.parsed(file) != nil && values(ofFile: file) == nil
+    }
+
+    /// Whether one file could belong to both.
+    public func overlaps(_ other: FileLayout) -> Bool {
+        let (mine, theirs) = (pathText.split(separator: "/"), other.pathText.split(separator: "/"))
+        return mine.count == theirs.count && zip(mine, theirs).allSatisfy(Self.couldBeEqual)
+    }
+
+    /// Whether what stands before the first field and after the last one leaves room for one text.
+    private static func couldBeEqual(_ one: Substring, _ two: Substring) -> Bool {
+        guard one.contains("{") || two.contains("{") else { return one == two }
+        func head(_ part: Substring) -> Substring { part.prefix { $0 != "{" } }
+        func tail(_ part: Substring) -> Substring {
+            part.lastIndex(of: "}").map { part[part.index(after: $0)...] } ?? part
+        }
+        return (head(one).hasPrefix(head(two)) || head(two).hasPrefix(head(one)))
+            && (tail(one).hasSuffix(tail(two)) || tail(two).hasSuffix(tail(one)))
     }
 
     /// The values that the path of a file tells; nil for a file of another dataset.
@@ -164,7 +229,7 @@ public struct FileLayout: Sendable, Hashable {
                 continue
             }
             // One value has one name: another spelling of it is another program's.
-            guard let value = Value(plainText: text, as: field.type), value.plainText == text else {
+            guard let value = Value(written: text, as: field.type), value.plainText == text else {
                 return nil
             }
             values[index] = value

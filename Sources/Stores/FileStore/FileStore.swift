@@ -40,11 +40,21 @@ public actor FileStore: ReplicaStore {
         folder = Folder(root: path)
         var all: [String: FileLayout] = [:]
         for schema in schemas.schemas {
+            let layout: FileLayout
             do {
-                all[schema.dataset] = try layouts[schema.dataset] ?? FileLayout(schema: schema)
+                layout = try layouts[schema.dataset] ?? FileLayout(schema: schema)
             } catch {
                 throw .refused(store: path, problem: "\(error)")
             }
+            if let other = all.values.first(where: layout.overlaps) {
+                throw .refused(
+                    store: path,
+                    problem:
+                        "the files of \(schema.dataset) ('\(layout.pathText)') may be those of "
+                        + "\(other.schema.dataset) ('\(other.pathText)'): give one of them another path"
+                )
+            }
+            all[schema.dataset] = layout
         }
         self.layouts = all
         try folder.makeRoot()
@@ -109,7 +119,12 @@ public actor FileStore: ReplicaStore {
         var removed: [String] = []
         for dataset in datasets {
             let layout = try layout(dataset)
-            for file in try folder.files() where layout.values(ofFile: file) != nil {
+            for file in try folder.files() {
+                if layout.values(ofFile: file) == nil {
+                    // Only what opsd wrote itself, when names were spelled otherwise.
+                    guard layout.isOfBefore(file), try folder.identity(Self.stamps(file)) != nil
+                    else { continue }
+                }
                 forget(file)
                 try folder.remove(file)
                 try folder.remove(Self.stamps(file))
@@ -159,7 +174,7 @@ public actor FileStore: ReplicaStore {
             if rows.entries.isEmpty {
                 try folder.remove(file)
             } else {
-                try folder.replace(file, with: layout.bytes(of: rows))
+                try folder.replace(file, with: try bytes(of: rows, file, layout))
             }
         }
         try folder.flushFolders(of: written.map(\.file))
@@ -172,6 +187,16 @@ public actor FileStore: ReplicaStore {
             }
         }
         try folder.flushFolders(of: written.map { Self.stamps($0.file) })
+    }
+
+    private func bytes(
+        of rows: RowFile, _ file: String, _ layout: FileLayout
+    ) throws(StoreError) -> [UInt8] {
+        do {
+            return try layout.bytes(of: rows)
+        } catch {
+            throw .refused(store: folder.root, problem: "\(file): \(error.problem)")
+        }
     }
 
     // MARK: - Reading
@@ -231,7 +256,8 @@ public actor FileStore: ReplicaStore {
             + [Value](repeating: .null, count: layout.schema.fields.count - key.values.count)
         let name = layout.entryName(of: values)
         if layout.pathFields.values.allSatisfy({ $0 < layout.schema.keyCount }) {
-            return [(try layout.file(of: values), name)]
+            // A name that no file can have has none.
+            return (try? layout.file(of: values)).map { [($0, name)] } ?? []
         }
         var places: [(file: String, name: String)] = []
         for file in try folder.files() {
@@ -313,6 +339,9 @@ public actor FileStore: ReplicaStore {
                 store: folder.root,
                 problem: "\(StoreFile.name) cannot be read; run 'opsd rebuild' for this store")
         }
+        if read.spelling < KeyTemplate.spelling {
+            read.position.datasets.subtract(layouts.filter { $1.earlierPath != nil }.keys)
+        }
         read.identity = identity
         state = read
         return read
@@ -339,6 +368,12 @@ public actor FileStore: ReplicaStore {
             _ = try layout.schema.row(row.values)
         } catch {
             throw .refused(store: folder.root, problem: error.description)
+        }
+        let nulls = zip(row.values, layout.schema.keyFields).filter { $0.0 == .null }
+        if let field = nulls.first?.1 {
+            throw .refused(
+                store: folder.root,
+                problem: "\(row.dataset).\(field.name) is null, and part of the key")
         }
     }
 }

@@ -111,21 +111,38 @@ struct Folder: Sendable {
         }
         defer { closedir(stream) }
         var found: [String] = []
-        var folders: [String] = []
-        while let item = readdir(stream) {
-            let name = withUnsafePointer(to: &item.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name.hasPrefix(".") { continue }
+        for name in try names(in: stream, folder) where !name.hasPrefix(".") {
             let relative = folder.isEmpty ? name : folder + "/" + name
-            switch Int32(item.pointee.d_type) {
-            case Int32(DT_DIR): folders.append(relative)
-            case Int32(DT_REG): found.append(relative)
+            // Not every file system tells the kind of a file beside its name.
+            var status = stat()
+            guard lstat(path(relative), &status) == 0 else {
+                if errno == ENOENT { continue }
+                throw failure(relative, errno)
+            }
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: found += try files(below: relative)
+            case S_IFREG: found.append(relative)
             default: continue
             }
         }
-        for folder in folders { found += try files(below: folder) }
         return found
+    }
+
+    /// Everything in an open folder.
+    func names(in stream: OpaquePointer, _ folder: String) throws(StoreError) -> [String] {
+        var names: [String] = []
+        while true {
+            // Only this tells a failure from the end.
+            errno = 0
+            guard let item = readdir(stream) else {
+                guard errno == 0 else { throw failure(folder, errno) }
+                return names
+            }
+            names.append(
+                withUnsafePointer(to: &item.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                })
+        }
     }
 
     private static func temporary(_ file: String) -> String {

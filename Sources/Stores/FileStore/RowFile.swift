@@ -29,8 +29,8 @@ struct RowFileError: Error {
 extension FileLayout {
     // MARK: Writing
 
-    func bytes(of file: RowFile) -> [UInt8] {
-        format == .csv ? csv(file) : json(file)
+    func bytes(of file: RowFile) throws(RowFileError) -> [UInt8] {
+        format == .csv ? try csv(file) : json(file)
     }
 
     private func json(_ file: RowFile) -> [UInt8] {
@@ -69,18 +69,22 @@ extension FileLayout {
         }
     }
 
-    private func csv(_ file: RowFile) -> [UInt8] {
+    private func csv(_ file: RowFile) throws(RowFileError) -> [UInt8] {
         let keys = entryFields.map { schema.fields[$0].name }
         var text = CSV.line((keys + shown.map(\.name)).map { $0 })
         for name in file.names {
-            guard let entry = file.entries[name], let key = values(ofEntry: name) else { continue }
+            guard let entry = file.entries[name] else { continue }
+            guard let key = values(ofEntry: name) else {
+                throw RowFileError(problem: "'\(name.prefix(80))' is no key of \(schema.dataset)")
+            }
             text += CSV.line(
                 entryFields.map { key[$0]?.plainText } + entry.shown.map(\.plainText))
         }
         return Array(text.utf8)
     }
 
-    /// The stamps of a file: a member a row, `SEQUENCE` or `[SEQUENCE, hidden fields]`.
+    /// The stamps of a file: a member a row, `[SEQUENCE]` or `[SEQUENCE, hidden fields]`, and behind them the
+    /// names of the fields that are JSON's null and not absent.
     func stampBytes(of file: RowFile) -> [UInt8] {
         var bytes: [UInt8] = [UInt8(ascii: "{")]
         var isFirst = true
@@ -90,16 +94,34 @@ extension FileLayout {
             isFirst = false
             RowJSON.appendQuoted(name, to: &bytes)
             bytes += Array(":[\(stamp.sequence)".utf8)
-            if !hidden.isEmpty {
+            let nulls = jsonNulls(file.entries[name], stamp)
+            if !hidden.isEmpty || !nulls.isEmpty {
                 bytes.append(UInt8(ascii: ","))
                 RowJSON.append(
                     zip(hidden, stamp.hidden).map { (field: schema.fields[$0], value: $1) },
                     to: &bytes)
             }
+            if !nulls.isEmpty {
+                bytes += Array(",[".utf8)
+                for (place, name) in nulls.enumerated() {
+                    if place > 0 { bytes.append(UInt8(ascii: ",")) }
+                    RowJSON.appendQuoted(name, to: &bytes)
+                }
+                bytes.append(UInt8(ascii: "]"))
+            }
             bytes.append(UInt8(ascii: "]"))
         }
         bytes += Array("\n}\n".utf8)
         return bytes
+    }
+
+    private static let jsonNull = Value(plainText: "null", as: .json)
+
+    private func jsonNulls(_ entry: RowFile.Entry?, _ stamp: RowFile.Stamp) -> [String] {
+        let fields = shown.map(\.field) + hidden.map { schema.fields[$0] }
+        return zip(fields, (entry?.shown ?? []) + stamp.hidden).compactMap { field, value in
+            field.isOptional && value == Self.jsonNull ? field.name : nil
+        }
     }
 
     // MARK: Reading
@@ -153,7 +175,7 @@ extension FileLayout {
                 }
                 member = members[item.name]
             }
-            guard let value = RowJSON.value(member, of: item.field) else {
+            guard let value = RowJSON.written(member, of: item.field) else {
                 throw RowFileError(
                     problem: "'\(name.prefix(80))': \(item.name) is no \(item.field.type.rawValue)")
             }
@@ -163,8 +185,10 @@ extension FileLayout {
     }
 
     private func readCSV(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
-        guard let lines = CSV.lines(String(decoding: bytes, as: UTF8.self)),
-            let header = lines.first
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw RowFileError(problem: "it is not UTF-8")
+        }
+        guard let lines = CSV.lines(text), let header = lines.first
         else { throw RowFileError(problem: "it is no CSV: a quote is not closed") }
         let keys = entryFields.map { schema.fields[$0] }
         // A file from before an optional field was declared has no column for it.
@@ -204,7 +228,7 @@ extension FileLayout {
 
     private static func value(_ text: String?, of field: Field) -> Value? {
         guard let text else { return field.isOptional ? .null : nil }
-        return Value(plainText: text, as: field.type)
+        return Value(written: text, as: field.type)
     }
 
     private func readStamps(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
@@ -215,15 +239,22 @@ extension FileLayout {
             guard let parts = member.elements, let sequence = parts.first?.integer else {
                 throw RowFileError(problem: "the stamp of '\(name.prefix(80))' has no sequence")
             }
+            let nulls = parts.count > 2 ? parts[2].elements?.compactMap(\.text) ?? [] : []
+            func exact(_ value: Value, _ field: Field) -> Value {
+                value == .null && nulls.contains(field.name) ? Self.jsonNull ?? value : value
+            }
             var values: [Value] = []
             for index in hidden {
                 let field = schema.fields[index]
                 let json = parts.count > 1 ? parts[1].members?[field.name] : nil
-                guard let value = RowJSON.value(json, of: field) else {
+                guard let value = RowJSON.written(json, of: field) else {
                     throw RowFileError(
                         problem: "the stamp of '\(name.prefix(80))' has no \(field.name)")
                 }
-                values.append(value)
+                values.append(exact(value, field))
+            }
+            if !nulls.isEmpty, let entry = file.entries[name] {
+                file.entries[name]?.shown = zip(shown, entry.shown).map { exact($1, $0.field) }
             }
             file.entries[name]?.stamp = RowFile.Stamp(
                 sequence: SequenceNumber(rawValue: Int64(sequence)), hidden: values)

@@ -7,6 +7,8 @@ struct StoreFile: Sendable {
 
     var position = StorePosition.empty
     var digests: [DigestScope: Digest] = [:]
+    /// In which names of files are written; of the first one there is no mention.
+    var spelling = KeyTemplate.spelling
     /// Of the file that it was read from.
     var identity: Folder.Identity?
 
@@ -19,6 +21,7 @@ struct StoreFile: Sendable {
         position = StorePosition(
             journal: json["journal"]?.text, applied: SequenceNumber(rawValue: Int64(applied)),
             datasets: Set(datasets.compactMap(\.text)))
+        spelling = json["spelling"]?.integer ?? 1
         for stamp in stamps {
             guard let dataset = stamp["dataset"]?.text, let account = stamp["account"]?.text,
                 let digits = stamp["sum"]?.text, let sum = UInt128(digits, radix: 16),
@@ -46,6 +49,7 @@ struct StoreFile: Sendable {
         let text = JSONText.object {
             $0.string("journal", position.journal)
             $0.number("applied", position.applied.rawValue)
+            $0.number("spelling", KeyTemplate.spelling)
             $0.value("digests", .array(stamps))
         }
         // The list of names goes before the closing brace.

@@ -18,6 +18,9 @@ extension Migration {
             PackageResources._005_position_values_down_sql),
     ]
 
+    /// Those of opsd's own tables, in its schema. A database with more of them keeps those.
+    static let own = all.filter { ["store"].contains($0.name) }
+
     private static func make(
         _ version: Int64, _ name: String, _ up: [UInt8], _ down: [UInt8]
     ) -> Migration {

@@ -11,9 +11,6 @@ struct Migration: Sendable {
 /// Brings the tables that opsd brings along to a version. Each step is a transaction; what was run is in
 /// `opsd.migrations`, with its checksum. The caller holds the lock that keeps others away.
 enum Migrator {
-    /// Up to here the tables are opsd's own, in its schema.
-    static let ownVersion: Int64 = 1
-
     /// - Parameter target: the last one when nil. Going back takes the rows of the tables along.
     static func migrate(
         _ link: PostgresLink, to target: Int64? = nil,

@@ -11,6 +11,8 @@ extension PostgresStore: ReplicaStore {
         let emptied = tables
         let shapes = try await use { link in
             try Preparation.alone(link) {
+                // What is not opsd's to write is not opsd's to empty.
+                for table in emptied { try table.check(link) }
                 var shapes: [String: TableShape] = [:]
                 for table in emptied {
                     try link.transaction {

@@ -21,9 +21,19 @@ public actor PostgresStore: RowStore {
     ) throws(StoreError) {
         self.settings = settings
         var tables: [String: PostgresTable] = [:]
+        var places: [String: String] = [:]
         for schema in schemas.schemas {
-            tables[schema.dataset] = try PostgresTable(
-                schema, layouts[schema.dataset] ?? PostgresLayout())
+            let (dataset, layout) = (schema.dataset, layouts[schema.dataset] ?? PostgresLayout())
+            tables[dataset] = try PostgresTable(schema, layout)
+            var problem = settings.makesTradingTables ? layout.problem(of: dataset) : nil
+            if let other = places.updateValue(dataset, forKey: layout.place(of: dataset)) {
+                problem = "\(other) lies in the table \(layout.place(of: dataset)) too"
+            }
+            if let problem {
+                throw .refused(
+                    store: settings.name,
+                    problem: "\(dataset): \(problem): map it to another table")
+            }
         }
         self.tables = tables
         pool = ConnectionPool(store: settings.name, limits: settings.connections) {

@@ -177,6 +177,22 @@ struct PostgresTable: Sendable {
         for (value, field) in zip(row.values, schema.fields) { try check(value, of: field) }
     }
 
+    /// - Parameter lengths: of columns that take so many characters, by their fields' places.
+    func check(_ row: Row, within lengths: [Int: Int]) throws(StoreError) {
+        for (index, most) in lengths {
+            guard index < row.values.count,
+                let count = row.values[index].text?.unicodeScalars.count,
+                count > most
+            else { continue }
+            throw .refused(
+                store: schema.dataset,
+                problem: """
+                    \(schema.fields[index].name) has \(count) characters, and its column takes \(most): \
+                    ALTER TABLE \(name) ALTER COLUMN \(column(index)) TYPE text
+                    """)
+        }
+    }
+
     func append(
         _ value: Value, of field: Field, to parameters: inout PostgresParameters
     ) throws(StoreError) {

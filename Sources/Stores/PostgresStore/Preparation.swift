@@ -12,7 +12,7 @@ enum Preparation {
     ) throws -> [String: Result<TableShape, StoreError>] {
         try alone(link) {
             try Migrator.migrate(
-                link, to: settings.makesTradingTables ? nil : Migrator.ownVersion)
+                link, migrations: settings.makesTradingTables ? Migration.all : Migration.own)
             if settings.makesTradingTables { try makePartitions(link, months: 3) }
             var shapes: [String: Result<TableShape, StoreError>] = [:]
             for table in tables {

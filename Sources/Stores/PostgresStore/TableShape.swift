@@ -4,6 +4,9 @@ internal import Ledger
 struct TableShape: Sendable {
     /// Every column has the very type that opsd gives it, so rows may be copied straight into it.
     let hasOwnTypes: Bool
+    /// How many characters columns of another program's take, by their fields' places. A longer text is
+    /// refused by PostgreSQL, but for spaces at its end, which it would cut off without a word.
+    var lengths: [Int: Int] = [:]
 }
 
 /// Makes a dataset's table, or looks whether the one that is there will do.
@@ -11,11 +14,17 @@ extension PostgresTable {
     private struct Column {
         let type: String
         let isGenerated: Bool
+
+        /// Of `character varying(LENGTH)`.
+        var length: Int? {
+            let opening = "character varying("
+            return type.hasPrefix(opening) ? Int(type.dropFirst(opening.count).dropLast()) : nil
+        }
     }
 
     /// Types that hold every value of the field, and give it back as it was.
     private static let accepted: [FieldType: [String]] = [
-        .text: ["text", "character varying", "uuid"],
+        .text: ["text", "character varying"],
         .integer: ["bigint", "integer", "smallint"],
         .decimal: ["numeric"],
         .timestamp: ["timestamp with time zone", "timestamp without time zone"],
@@ -25,7 +34,7 @@ extension PostgresTable {
 
     /// - Parameter isRebuilding: the rows are of no account: they are about to be filled anew.
     func prepare(_ link: PostgresLink, isRebuilding: Bool) throws -> TableShape {
-        let found = try foundColumns(link)
+        let found = try checkedColumns(link)
         if found.isEmpty {
             guard try isRebuilding || !isKnown(link) else {
                 throw refused(
@@ -37,24 +46,45 @@ extension PostgresTable {
             }
             return TableShape(hasOwnTypes: true)
         }
-        guard found[Self.stamp] != nil else {
+        var hasOwnTypes = true
+        var lengths: [Int: Int] = [:]
+        for index in schema.fields.indices {
+            guard let column = found[bareColumn(index)] else {
+                try add(index, link)
+                continue
+            }
+            lengths[index] = column.length
+            if column.type != schema.fields[index].type.postgresName { hasOwnTypes = false }
+        }
+        if try !isKnown(link) { try know(link) }
+        return TableShape(hasOwnTypes: hasOwnTypes, lengths: lengths)
+    }
+
+    /// Refuses a table that is there and that opsd cannot write to. Changes nothing.
+    func check(_ link: PostgresLink) throws { _ = try checkedColumns(link) }
+
+    /// None where there is no table.
+    private func checkedColumns(_ link: PostgresLink) throws -> [String: Column] {
+        let found = try foundColumns(link)
+        guard found.isEmpty || found[Self.stamp] != nil else {
             throw refused(
                 """
                 the table \(name) has no column for opsd's stamps: ALTER TABLE \(name) ADD COLUMN \
                 \(Self.stamp) bigint NOT NULL DEFAULT 0
                 """)
         }
-        var hasOwnTypes = true
         for index in schema.fields.indices {
-            guard let column = found[bareColumn(index)] else {
-                try add(index, link)
-                continue
+            if let column = found[bareColumn(index)] {
+                try check(index, column)
+            } else if !found.isEmpty, index < schema.keyCount {
+                throw refused(
+                    """
+                    the table \(name) has no column for the key field \(schema.fields[index].name): \
+                    name the one that it has under columns, or map \(schema.dataset) to another table
+                    """)
             }
-            try check(index, column)
-            if column.type != schema.fields[index].type.postgresName { hasOwnTypes = false }
         }
-        if try !isKnown(link) { try know(link) }
-        return TableShape(hasOwnTypes: hasOwnTypes)
+        return found
     }
 
     func exists(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
@@ -85,9 +115,7 @@ extension PostgresTable {
         let accepted = Self.accepted[field.type] ?? []
         // varchar(50) refuses what does not fit; a number or a time would be rounded without a word.
         let isAccepted =
-            accepted.contains(column.type)
-            || column.type.hasPrefix("character varying(")
-                && field.type == .text
+            accepted.contains(column.type) || column.length != nil && field.type == .text
         guard isAccepted, !column.isGenerated else {
             let type = column.isGenerated ? "computed" : column.type
             throw refused(
@@ -103,9 +131,9 @@ extension PostgresTable {
     /// A field that was declared after the table was made.
     private func add(_ index: Int, _ link: PostgresLink) throws {
         let field = schema.fields[index]
-        if !field.isOptional || index < schema.keyCount {
+        if !field.isOptional {
             let rows = try link.query("SELECT FROM \(name) LIMIT 1")
-            guard rows.rowCount == 0, index >= schema.keyCount else {
+            guard rows.rowCount == 0 else {
                 throw refused(
                     """
                     the rows of the table \(name) do not have the field \(field.name), which must \

@@ -18,6 +18,7 @@ struct TableWrite: Sendable {
     ) throws(StoreError) {
         self.table = table
         self.shape = shape
+        for stamped in put { try table.check(stamped.row, within: shape.lengths) }
         var statements: [PostgresLink.Statement] = []
         for key in delete {
             statements.append(.init(sql: table.deletion, parameters: try table.parameters(key)))

@@ -86,8 +86,12 @@ struct RedisConnector: Sendable {
     ) throws(StoreError) -> RedisURL.Address? {
         let answer = try ask(connection, sentinel, "get-master-addr-by-name", of: master)
         guard let words = answer.elements, words.count == 2, let host = words[0].text,
-            let port = words[1].text.flatMap({ Int($0) })
+            let word = words[1].text
         else { return nil }
+        guard let port = Int(word), (1...65_535).contains(port) else {
+            throw .unavailable(
+                store: store, problem: "it names the port '\(word.prefix(60))', which is none")
+        }
         return RedisURL.Address(host: host, port: port)
     }
 

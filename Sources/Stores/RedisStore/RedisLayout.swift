@@ -132,7 +132,7 @@ public struct RedisLayout: Sendable {
     }
 
     /// Whether one key could belong to both.
-    func overlaps(_ other: RedisLayout) -> Bool {
+    public func overlaps(_ other: RedisLayout) -> Bool {
         let (mine, theirs) = (key.split(separator: ":"), other.key.split(separator: ":"))
         return mine.count == theirs.count
             && zip(mine, theirs).allSatisfy { one, two in

@@ -59,7 +59,7 @@ enum RedisProblem {
         if text.contains("DB index") || text.contains("invalid DB") {
             return "the database at the end of the store's url must be below the server's databases"
         }
-        if text.contains("unknown command") { return "opsd needs Redis 6.0 or later" }
+        if text.contains("unknown command") { return "opsd needs Redis 6.2 or later" }
         return nil
     }
 

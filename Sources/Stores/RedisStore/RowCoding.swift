@@ -149,7 +149,7 @@ final class RowCoding: Sendable {
         var found: [(index: Int, value: Value)] = []
         for (name, text) in texts {
             guard let index = schema.index(of: name),
-                let value = Value(plainText: text, as: schema.fields[index].type),
+                let value = Value(written: text, as: schema.fields[index].type),
                 // One value has one spelling, or two fields would be one row.
                 value.plainText.map({ $0.utf8.elementsEqual(text.utf8) }) == true
             else { return nil }
@@ -169,32 +169,13 @@ final class RowCoding: Sendable {
                 let count = row.values.count
                 return "a row has \(count) values where \(schema.fields.count) are declared"
             }
-            for index in keyIndexes {
-                if let problem = Self.problem(inKey: row.values[index]) {
-                    return "\(schema.fields[index].name) \(problem)"
-                }
+            for index in keyIndexes where row.values[index] == .null {
+                return "\(schema.fields[index].name) is null, and part of the key"
             }
         }
-        for (value, field) in zip(key, schema.keyFields) {
-            if let problem = Self.problem(inKey: value) { return "\(field.name) \(problem)" }
+        for (value, field) in zip(key, schema.keyFields) where value == .null {
+            return "\(field.name) is null, and part of the key"
         }
         return nil
-    }
-
-    private static func problem(inKey value: Value) -> String? {
-        switch value {
-        case .null: "is null, and part of the key"
-        case .timestamp(let time) where !time.isReadable:
-            "has a year of more than four digits, and is part of the key"
-        default: nil
-        }
-    }
-}
-
-extension Timestamp {
-    /// Whether its RFC 3339 spelling has a year of four digits, as the format wants.
-    var isReadable: Bool {
-        // 0000-01-01 and 10000-01-01.
-        microseconds >= -62_167_219_200_000_000 && microseconds < 253_402_300_800_000_000
     }
 }

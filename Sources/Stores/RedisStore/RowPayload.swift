@@ -40,7 +40,6 @@ extension RowCoding {
         switch value {
         case .text(let text): self.value != .json && field.isOptional && text == "None"
         case .json(let json): self.value == .json && field.isOptional && json.text == "null"
-        case .timestamp(let time): !time.isReadable
         default: false
         }
     }
@@ -69,7 +68,7 @@ extension RowCoding {
                 let own = try? JSONValue(parsing: Self.json(kept)), own == member ?? .null
             {
                 values[field.index] = kept
-            } else if let value = RowJSON.value(member, of: field.field) {
+            } else if let value = RowJSON.written(member, of: field.field) {
                 values[field.index] = value
             } else {
                 throw Damage(problem: "\(field.name) is no \(field.field.type.rawValue)")
@@ -110,7 +109,7 @@ extension RowCoding {
             return
         }
         guard let bytes, let text = String(validating: bytes, as: UTF8.self),
-            let value = Value(plainText: text, as: field.type)
+            let value = Value(written: text, as: field.type)
         else { throw Damage(problem: "\(shown.name) is no \(field.type.rawValue)") }
         values[shown.index] = value
     }

@@ -64,7 +64,7 @@ extension RowCoding {
             Int64(digits).map { .timestamp(Timestamp(microseconds: $0)) }
         // Not null: a null field is not in a stamp.
         case (.json, _): (try? CanonicalJSON(json)).map(Value.json)
-        default: RowJSON.value(json, of: field)
+        default: RowJSON.written(json, of: field)
         }
     }
 }

@@ -90,6 +90,7 @@ extension RedisLayout {
     /// What tells this layout from another one of the same dataset.
     var identity: String {
         let names = fields.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        return "\(key) \(field ?? "-") \(value) \(names.joined(separator: ","))"
+        return "\(key) \(field ?? "-") \(value) \(names.joined(separator: ",")) "
+            + "spelling \(KeyTemplate.spelling)"
     }
 }

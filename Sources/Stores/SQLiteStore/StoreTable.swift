@@ -159,7 +159,7 @@ struct StoreTable: Sendable {
 
     func select(_ query: RowQuery) throws(StoreError) -> Select {
         let (condition, arguments) = try condition(query)
-        var order = schema.keyFields.map { Self.quoted($0.name) }
+        var order = keyOrder
         if let wanted = query.order {
             let direction = wanted.descending ? " DESC" : ""
             order = order.map { $0 + direction }
@@ -205,9 +205,8 @@ struct StoreTable: Sendable {
             }
         }
         if let key = query.afterKey {
-            let columns = schema.keyFields.map { Self.quoted($0.name) }.joined(separator: ", ")
             let marks = Array(repeating: "?", count: key.count).joined(separator: ", ")
-            terms.append("(\(columns)) > (\(marks))")
+            terms.append("(\(keyOrder.joined(separator: ", "))) > (\(marks))")
             arguments += key.map(\.stored)
         }
         return (terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND "), arguments)
@@ -222,11 +221,16 @@ struct StoreTable: Sendable {
         return left < right ? .orderedAscending : left == right ? .orderedSame : .orderedDescending
     }
 
+    private var keyOrder: [String] { schema.keyFields.map(comparable) }
+
     /// A column as it is compared with others by size.
+    private func comparable(_ field: Field) -> String {
+        Self.quoted(field.name) + (field.type == .decimal ? " COLLATE opsd_decimal" : "")
+    }
+
     private func comparable(_ field: String) throws(StoreError) -> String {
-        let name = try column(field)
-        let isDecimal = schema.fields.contains { $0.name == field && $0.type == .decimal }
-        return isDecimal ? name + " COLLATE opsd_decimal" : name
+        _ = try column(field)
+        return schema.fields.first { $0.name == field }.map(comparable) ?? ""
     }
 
     private func column(_ field: String) throws(StoreError) -> String {

@@ -1,8 +1,12 @@
+import FileStore
 import Ledger
+import PostgresStore
+import RedisStore
 import StrictYAML
+import Trading
 
-/// What must hold between datasets: in a store that two of them use, no row of one may lie where a row of
-/// the other could.
+/// What must hold between datasets: each has a place in each of its stores, and in a store that two of
+/// them use, no row of one may lie where a row of the other could.
 struct DatasetChecks {
     let datasets: [PlacedDataset]
     let stores: [PlacedStore]
@@ -16,83 +20,90 @@ struct DatasetChecks {
             guard let kind = store.kind else { continue }
             var earlier: [(dataset: PlacedDataset, place: PlaceInStore)] = []
             for dataset in datasets where dataset.settings.stores.contains(store.name) {
-                guard let place = PlaceInStore(of: dataset.settings, in: store.name, kind) else {
-                    continue
-                }
-                if let first = earlier.first(where: { $0.place.overlaps(place) }) {
-                    refuse(dataset, place.key, first.dataset, store.name)
+                guard let place = place(of: dataset, in: store.name, kind) else { continue }
+                if let first = earlier.first(where: { $0.place.overlaps(place) })?.dataset {
+                    refuse(
+                        dataset, store.name, kind,
+                        "could lie where \(first.settings.name) does (line \(first.place.line))",
+                        "give one of them")
                 }
                 if earlier.count < Self.comparedMax { earlier.append((dataset, place)) }
             }
         }
     }
 
+    private func place(
+        of dataset: PlacedDataset, in store: String, _ kind: StoreKind
+    ) -> PlaceInStore? {
+        let settings = dataset.settings
+        guard let schema = settings.declared?.schema ?? Datasets.catalogue[settings.name] else {
+            return nil
+        }
+        do {
+            return try PlaceInStore(of: schema, settings.layout[store], kind)
+        } catch {
+            // Most of what a layout says wrong is a finding already.
+            if !findings.hasErrors {
+                refuse(dataset, store, kind, "has no place: \(error)", "give it")
+            }
+            return nil
+        }
+    }
+
     private func refuse(
-        _ dataset: PlacedDataset, _ key: String, _ first: PlacedDataset, _ store: String
+        _ dataset: PlacedDataset, _ store: String, _ kind: StoreKind, _ problem: String,
+        _ remedy: String
     ) {
         findings.error(
             dataset.locations[store] ?? dataset.place,
-            "in store \(store), \(dataset.settings.name) could lie where "
-                + "\(first.settings.name) does (line \(first.place.line))",
-            "give one of them another \(key)")
+            "in store \(store), \(dataset.settings.name) \(problem)",
+            "\(remedy) another \(kind.placeWord)")
     }
 }
 
-/// Where the rows of a dataset lie in a store, as far as the file tells it.
-private struct PlaceInStore {
-    /// The key of a layout that says it.
-    let key: String
-    private let parts: [Substring]
-    private let kind: StoreKind
+extension StoreKind {
+    /// The key of a layout that says where a dataset lies.
+    fileprivate var placeWord: String {
+        switch self {
+        case .redis: "key"
+        case .files: "path"
+        case .sqlite, .postgres: "table"
+        }
+    }
+}
 
-    /// Nil where the store itself chooses.
-    init?(of dataset: DatasetSettings, in store: String, _ kind: StoreKind) {
-        let layout = dataset.layout[store]
-        self.kind = kind
+/// Where the rows of a dataset lie in a store.
+private enum PlaceInStore {
+    case keys(RedisLayout)
+    case files(FileLayout)
+    case table(String)
+
+    struct Problem: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    init(of schema: Schema, _ layout: LayoutSettings?, _ kind: StoreKind) throws {
         switch kind {
-        case .redis:
-            guard let key = layout?.key else { return nil }
-            self.key = "key"
-            parts = key.split(separator: ":", omittingEmptySubsequences: false)
-        case .files:
-            guard let path = layout?.path else { return nil }
-            key = "path"
-            parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        case .redis: self = .keys(try OpenStores.redisLayout(schema, layout))
+        case .files: self = .files(try OpenStores.fileLayout(schema, layout))
         case .sqlite:
-            key = "table"
             // SQLite takes capitals and small letters for the same.
-            parts = [Substring((layout?.table ?? dataset.name).lowercased())]
+            self = .table((layout?.table ?? schema.dataset).lowercased())
         case .postgres:
-            key = "table"
-            parts = [Substring(layout?.table ?? dataset.name)]
+            let layout = OpenStores.postgresLayout(layout)
+            if let problem = layout.problem(of: schema.dataset) {
+                throw Problem(description: problem)
+            }
+            self = .table(layout.place(of: schema.dataset))
         }
     }
 
     func overlaps(_ other: PlaceInStore) -> Bool {
-        parts.count == other.parts.count
-            && zip(parts, other.parts).allSatisfy { overlap($0, $1) }
-    }
-
-    private func overlap(_ one: Substring, _ two: Substring) -> Bool {
-        switch kind {
-        case .sqlite, .postgres: one == two
-        // The store compares no closer than this.
-        case .redis: one == two || one.contains("{") || two.contains("{")
-        case .files: Self.couldBeEqual(one, two)
+        switch (self, other) {
+        case (.keys(let one), .keys(let two)): one.overlaps(two)
+        case (.files(let one), .files(let two)): one.overlaps(two)
+        case (.table(let one), .table(let two)): one == two
+        default: false
         }
-    }
-
-    /// Whether what stands before the first field and after the last one leaves room for one text.
-    private static func couldBeEqual(_ one: Substring, _ two: Substring) -> Bool {
-        guard one.contains("{") || two.contains("{") else { return one == two }
-        let (heads, tails) = ((head(one), head(two)), (tail(one), tail(two)))
-        return (heads.0.hasPrefix(heads.1) || heads.1.hasPrefix(heads.0))
-            && (tails.0.hasSuffix(tails.1) || tails.1.hasSuffix(tails.0))
-    }
-
-    private static func head(_ part: Substring) -> Substring { part.prefix { $0 != "{" } }
-
-    private static func tail(_ part: Substring) -> Substring {
-        part.lastIndex(of: "}").map { part[part.index(after: $0)...] } ?? part
     }
 }

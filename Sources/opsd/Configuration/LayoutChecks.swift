@@ -41,7 +41,7 @@ struct LayoutChecks {
         guard let key = settings.key else { return }
         let isOwn =
             ["opsd:v:", "opsd:k:"].contains(where: key.hasPrefix)
-            || ["opsd:store", "opsd:digests"].contains(key)
+            || ["opsd:store", "opsd:digests", "opsd:events"].contains(key)
         if isOwn {
             value?.refuse("key: '\(value?.shown ?? "")' is opsd's own", "begin it otherwise")
         }
@@ -108,7 +108,15 @@ struct LayoutChecks {
         let inPath = path?.fields ?? [account].compactMap { $0 }
         checkFormat(parts.format, inPath, schema)
         let named = Set(inPath + schema.keyFields.map(\.name))
-        checkShown(fields, among: schema.fields.map(\.name).filter { !named.contains($0) }, schema)
+        checkShown(
+            fields, among: schema.fields.map(\.name).filter { !named.contains($0) }, schema,
+            beside: columnsOfKeys(inPath, schema))
+    }
+
+    /// Columns of a CSV file that are there before those of `fields`.
+    private func columnsOfKeys(_ inPath: [String], _ schema: Schema) -> [String] {
+        guard settings.format == FileFormat.csv.rawValue else { return [] }
+        return schema.keyFields.map(\.name).filter { !inPath.contains($0) }
     }
 
     /// A line of a CSV file begins with what tells it from the others.
@@ -229,7 +237,8 @@ struct LayoutChecks {
     // MARK: Names that others see
 
     private func checkShown(
-        _ fields: [LayoutReader.Renaming], among names: [String], _ schema: Schema
+        _ fields: [LayoutReader.Renaming], among names: [String], _ schema: Schema,
+        beside columns: [String] = []
     ) {
         for field in fields where !names.contains(field.field) {
             guard schema.index(of: field.field) != nil else { continue }
@@ -238,7 +247,8 @@ struct LayoutChecks {
                 "remove it")
         }
         checkExist(fields, among: schema.fields.map(\.name), noun: "fields")
-        checkUnique(fields, noun: "fields", seen: [:]) { $0 }
+        let seen = Dictionary(columns.map { ($0, $0) }, uniquingKeysWith: { first, _ in first })
+        checkUnique(fields, noun: "fields", seen: seen) { $0 }
     }
 
     private func checkExist(

@@ -2,6 +2,7 @@ import Control
 import CurlClient
 import Foundation
 import Hummingbird
+import HummingbirdCore
 import Ledger
 import Logging
 import ServiceLifecycle
@@ -100,8 +101,13 @@ struct CoreProcess {
         logger.logLevel = .notice
         return Application(
             router: api.router(),
+            // A client that says nothing for long is closed; whoever opens more than half of what the
+            // core may have waits, so that its journal, its broker and its stores have the rest.
+            server: .http1(configuration: .init(idleTimeout: .seconds(300))),
             configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port), serverName: "opsd"),
+                address: .hostname(address.host, port: address.port), serverName: "opsd",
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    max(1, ProcessLimits.openFiles / 2))),
             logger: logger)
     }
 

@@ -44,18 +44,25 @@ struct OpenStores: Sendable {
     ) throws(StoreError) -> any ReplicaStore {
         var fileLayouts: [String: FileLayout] = [:]
         for schema in schemas.schemas {
-            guard let layout = layouts[schema.dataset] else { continue }
             do {
-                let usual = try FileLayout(schema: schema)
-                fileLayouts[schema.dataset] = try FileLayout(
-                    schema: schema, path: layout.path ?? usual.pathText,
-                    format: layout.format.flatMap(FileLayout.Format.init(rawValue:)) ?? .json,
-                    fields: layout.fields)
+                fileLayouts[schema.dataset] = try Self.fileLayout(schema, layouts[schema.dataset])
             } catch {
                 throw refused(settings, "layout of \(schema.dataset): \(error)")
             }
         }
         return try FileStore(path: settings.path ?? "", schemas: schemas, layouts: fileLayouts)
+    }
+
+    /// - Parameter layout: nil for the store's own.
+    static func fileLayout(
+        _ schema: Schema, _ layout: LayoutSettings?
+    ) throws(FileLayoutError) -> FileLayout {
+        let usual = try FileLayout(schema: schema)
+        guard let layout else { return usual }
+        return try FileLayout(
+            schema: schema, path: layout.path ?? usual.pathText,
+            format: layout.format.flatMap(FileLayout.Format.init(rawValue:)) ?? .json,
+            fields: layout.fields)
     }
 
     private func openRedis(
@@ -127,7 +134,11 @@ struct OpenStores: Sendable {
         }
         return try PostgresStore(
             postgres, schemas: schemas,
-            layouts: layouts.mapValues { PostgresLayout(table: $0.table, columns: $0.columns) })
+            layouts: layouts.mapValues { Self.postgresLayout($0) })
+    }
+
+    static func postgresLayout(_ layout: LayoutSettings?) -> PostgresLayout {
+        PostgresLayout(table: layout?.table, columns: layout?.columns ?? [:])
     }
 
     private func limits(_ settings: StoreSettings) -> PoolLimits {
