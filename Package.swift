@@ -191,7 +191,7 @@ let package = Package(
             dependencies: [
                 "opsd", "Control", coreMetrics, "DualWrite", "Ledger", "TradingHTTP", "StrictYAML",
                 "Trading",
-                "CurlClient", "ExactJSON", "RedisStore",
+                "CurlClient", "ExactJSON", "PostgresStore", "RedisStore",
                 "SQLiteStore",
                 "TestSupport", crypto, hummingbird, logging,
             ],

@@ -69,6 +69,19 @@ extension JSONWriter {
         }
     }
 
+    package mutating func bar(_ bar: Bar, _ symbol: String, _ timeframe: Timeframe) {
+        object { json in
+            json.member("symbol", symbol)
+            json.member("timeframe", timeframe.rawValue)
+            json.member("timestamp", bar.timestamp)
+            json.member("open", bar.open)
+            json.member("high", bar.high)
+            json.member("low", bar.low)
+            json.member("close", bar.close)
+            json.member("volume", bar.volume)
+        }
+    }
+
     package mutating func account(_ account: Account, state: AccountState?, balance: Balance?) {
         object { json in
             json.member("account_id", account.id)

@@ -149,6 +149,21 @@ extension APIError {
         }
     }
 
+    init(_ failure: BarBoard.Failure) {
+        switch failure {
+        case .unknownSymbol(let symbol):
+            self.init(status: .notFound, message: "there are no bars of '\(symbol)'")
+        case .unavailable(let symbol):
+            self.init(
+                status: .serviceUnavailable,
+                message: "the broker gave no bars of \(symbol); try again shortly",
+                retryAfterSeconds: 1)
+        case .limited(let exceeded): self.init(exceeded)
+        case .refused(let words):
+            self.init(status: .unprocessableContent, message: "the broker refuses: \(words)")
+        }
+    }
+
     init(_ exceeded: RequestLimits.Exceeded) {
         self.init(
             status: .tooManyRequests, message: "over the limit \(exceeded.limit)",

@@ -12,6 +12,7 @@ public struct TradingAPI: Sendable {
     let lists: OrderHistory
     let data: DataAPI
     let quotes: QuoteBoard
+    let bars: BarBoard
     let directory: AccountDirectory
     let limits: RequestLimits
     let authority: TokenAuthority
@@ -20,14 +21,15 @@ public struct TradingAPI: Sendable {
 
     public init(
         core: TradingCore, routed: (any RoutedRows)? = nil,
-        delivery: (any DataDelivery)? = nil, quotes: QuoteBoard, directory: AccountDirectory,
-        limits: RequestLimits, authority: TokenAuthority,
+        delivery: (any DataDelivery)? = nil, quotes: QuoteBoard, bars: BarBoard,
+        directory: AccountDirectory, limits: RequestLimits, authority: TokenAuthority,
         accessLog: AccessLog
     ) {
         self.core = core
         lists = routed.map(core.history.reading) ?? core.history
         data = DataAPI(core: core, routed: routed, delivery: delivery)
         self.quotes = quotes
+        self.bars = bars
         self.directory = directory
         self.limits = limits
         self.authority = authority
@@ -50,7 +52,7 @@ public struct TradingAPI: Sendable {
         api.get("accounts/{account_id}", use: getAccount)
         api.get("positions", use: listPositions)
         api.get("deals", use: listDeals)
-        api.get("quotes/{symbol}", use: getQuote)
+        addMarketRoutes(to: api)
         data.addRoutes(to: api)
         api.post("tokens/refresh", use: refreshToken)
         api.post("tokens/revoke", use: revokeToken)
@@ -213,7 +215,7 @@ extension TradingAPI {
     }
 }
 
-// MARK: - Accounts, positions, deals, quotes
+// MARK: - Accounts, positions, deals
 
 extension TradingAPI {
     private func listAccounts(_ request: Request, _ context: APIContext) async throws -> Response {
@@ -273,16 +275,6 @@ extension TradingAPI {
                 from: from, before: before, limit: page.pageSize, offset: page.offset)
         }
         return page.response(total: total, deals) { $0.deal($1) }
-    }
-
-    private func getQuote(_ request: Request, _ context: APIContext) async throws -> Response {
-        try require("market_data", try context.requirePrincipal())
-        do {
-            let quote = try await quotes.quote(context.parameters.decoded("symbol"))
-            return Envelope.success { $0.quote(quote) }
-        } catch {
-            throw APIError(error)
-        }
     }
 }
 

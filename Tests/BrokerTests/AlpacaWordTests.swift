@@ -237,4 +237,47 @@ import Trading
             #expect(try await harness.broker.order(brokerOrderID: "no", account: "main") == nil)
         }
     }
+
+    @Test func barsReadAsTheBrokerWritesThem() async throws {
+        let bar =
+            #"{"t":"2026-11-20T14:30:00Z","o":189.3,"h":190,"l":1.8905e2,"c":189.99,"v":12,"n":3,"vw":189.5}"#
+        try await with({ request in
+            let body =
+                request.target.contains("page_token=QUF8")
+                ? #"{"bars":null,"symbol":"BRK.B","next_page_token":null}"#
+                : #"{"bars":[\#(bar)],"symbol":"BRK.B","next_page_token":"QUF8"}"#
+            return .answer(
+                status: 200, body: request.target.contains("MALF") ? #"{"bars":[{}]}"# : body)
+        }) { broker, server in
+            let start = try #require(Timestamp("2026-11-20T14:00:00Z"))
+            var request = BarRequest(
+                symbol: "BRK.B", timeframe: .quarterHour, from: start,
+                before: start.advanced(bySeconds: 3_600))
+            let first = try await broker.bars(request, limit: 100, page: nil, account: "main")
+            #expect(first.next == "QUF8")
+            #expect(
+                first.bars == [
+                    Bar(
+                        timestamp: start.advanced(bySeconds: 1_800), open: try decimal("189.3"),
+                        high: try decimal("190"), low: try decimal("189.05"),
+                        close: try decimal("189.99"), volume: 12)
+                ])
+            let last = try await broker.bars(
+                request, limit: 100, page: first.next, account: "main")
+            #expect(last == BarPage(bars: []))
+            let target = try #require(server.requests.first).target
+            #expect(
+                target == "/v2/stocks/BRK.B/bars?timeframe=15Min&start=2026-11-20T14%3A00%3A00Z"
+                    + "&end=2026-11-20T14%3A59%3A59.999999Z&limit=100&sort=asc")
+            request.symbol = "MALF"
+            let wrong = request
+            let problem = await failure { () async throws(BrokerError) in
+                try await broker.bars(wrong, limit: 100, page: nil, account: "main")
+            }
+            guard case .malformed = problem else {
+                Issue.record("\(String(describing: problem))")
+                return
+            }
+        }
+    }
 }

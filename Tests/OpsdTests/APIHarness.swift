@@ -51,8 +51,9 @@ struct APIHarness {
         in folder: TemporaryDirectory? = nil, requestsPerSecond: Int = 1_000_000,
         ordersPerMinute: Int = 1_000_000,
         allRequestsPerSecond: Int = 1_000_000, quotesPerSecond: Int = 1_000_000,
-        declared: [Schema] = [], declaredBytesMax: Int = 1 << 30,
-        delivery: (any DataDelivery)? = nil, _ body: (APIHarness) async throws -> Void
+        barsPerMinute: Int = 1_000_000, declared: [Schema] = [],
+        declaredBytesMax: Int = 1 << 30, delivery: (any DataDelivery)? = nil,
+        _ body: (APIHarness) async throws -> Void
     ) async throws {
         let folder = try folder ?? TemporaryDirectory()
         var path = folder.path("data/opsd.yaml")
@@ -78,12 +79,16 @@ struct APIHarness {
                 ($0.id, ordersPerMinute)
             })
         let authority = await TokenAuthority(secret: configuration.secrets.jwt)
+        var barSettings = BarBoard.Settings()
+        barSettings.barsPerMinute = barsPerMinute
+        barSettings.fetchesPerMinute = 1_000_000
         let accessLog = AccessLog(path: folder.path("access.log"))
         let api = TradingAPI(
             core: core, delivery: delivery,
             quotes: QuoteBoard(
                 broker: broker, account: "DATA_001", preloaded: [],
                 quotesPerSecond: quotesPerSecond, fetchesPerMinute: 1_000_000),
+            bars: BarBoard(broker: broker, account: "DATA_001", settings: barSettings),
             directory: configuration.accounts,
             limits: RequestLimits(
                 requestsPerSecond: allRequestsPerSecond,

@@ -15,13 +15,15 @@ final class BrokerDouble: Broker {
         var orders: [String: (account: String, order: BrokerOrder)] = [:]
         var fills: [(account: String, fill: BrokerFill)] = []
         var quoteCalls = 0
+        var barCalls = 0
         var hasNoQuotes = false
     }
 
     private let content = Mutex(Content())
 
     var quoteCalls: Int { content.withLock { $0.quoteCalls } }
-    /// Whether calls for quotes do not reach the broker.
+    var barCalls: Int { content.withLock { $0.barCalls } }
+    /// Whether calls for market data do not reach the broker.
     var hasNoQuotes: Bool {
         get { content.withLock { $0.hasNoQuotes } }
         set { content.withLock { $0.hasNoQuotes = newValue } }
@@ -119,5 +121,31 @@ final class BrokerDouble: Broker {
                     timestamp: .now())
             }
         }
+    }
+
+    /// Every bar that has begun, of AAPL alone.
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage {
+        let hasNone = content.withLock { content in
+            content.barCalls += 1
+            return content.hasNoQuotes
+        }
+        if hasNone { throw .unavailable("no route") }
+        guard request.symbol == "AAPL", let price = Self.prices["AAPL"] else {
+            return BarPage(bars: [])
+        }
+        let length = request.timeframe.seconds
+        var start = request.timeframe.start(of: request.from)
+        if start < request.from { start = start.advanced(bySeconds: length) }
+        var bars: [Bar] = []
+        while start < min(request.before, .now()), bars.count < limit {
+            bars.append(
+                Bar(
+                    timestamp: start, open: price, high: price, low: price, close: price,
+                    volume: 100))
+            start = start.advanced(bySeconds: length)
+        }
+        return BarPage(bars: bars)
     }
 }

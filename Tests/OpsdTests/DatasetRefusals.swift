@@ -146,6 +146,26 @@ extension ConfigurationRefusalTests {
             "held: {kind: declared, key: [symbol], fields: {}, on_failure: rollback, old: files}",
             "opsd.yaml:2:74: on_failure: 'rollback' is not known; write roll_back"),
         dataset(
+            "quotes: {kind: cache, key: [symbol], old: hot}",
+            "opsd.yaml:2:34: dataset quotes is a cache of opsd's own, which sets key itself; remove key, or give the dataset another name"
+        ),
+        dataset(
+            "quotes: {kind: declared, old: hot}",
+            "opsd.yaml:2:27: dataset quotes is a cache; write cache, or remove kind"),
+        dataset(
+            "quotes: {old: files}",
+            "opsd.yaml:2:26: store files is of kind files, not redis; write hot"),
+        dataset(
+            "quotes: {old: cold}",
+            "opsd.yaml:2:26: no store is called 'cold'; the stores are: files, hot, record, local"),
+        dataset(
+            "quotes: {old: hot, also: [record]}",
+            "opsd.yaml:2:31: dataset quotes is a cache, which lies in one store; remove also, and name the store as old"
+        ),
+        dataset(
+            "bars: {kind: cache}",
+            "opsd.yaml:2:18: dataset bars names no store; add 'old: …', or remove it"),
+        dataset(
             "seen: {kind: cache, key: [symbol], fields: {}, on_failure: roll_back, old: hot}",
             "opsd.yaml:2:71: on_failure is for what is kept, and a cache's rows are dropped; remove it"
         ),

@@ -80,6 +80,9 @@ extension ConfigurationRefusalTests {
             "health: [{name: x, store: hot, dataset: deal, stale_after: 30s, stale_from: 10}]",
             "opsd.yaml:6:41: no dataset is called 'deal'; write deals"),
         after(
+            "health: [{name: x, store: hot, dataset: quotes, stale_after: 30s, stale_from: 10}]",
+            "opsd.yaml:6:41: no dataset is called 'quotes'; add 'quotes: {old: hot}' to datasets"),
+        after(
             "health: [{name: x, store: hot, dataset: deals}]",
             "opsd.yaml:6:10: a check with dataset lacks stale_after; add 'stale_after: 30s'\nopsd.yaml:6:10: a check with dataset lacks stale_from; add 'stale_from: 10'"
         ),

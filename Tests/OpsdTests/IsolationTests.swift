@@ -194,6 +194,8 @@ import Trading
                 #expect(deleted.status == trades, "\(role): \(deleted.text)")
                 let quote = try await api.call(.get, "/api/v1/quotes/AAPL", token: token)
                 #expect(quote.status == sees, "\(role): \(quote.text)")
+                let bars = try await api.call(.get, "/api/v1/klines?symbol=AAPL", token: token)
+                #expect(bars.status == sees, "\(role): \(bars.text)")
                 for list in ["orders", "accounts", "positions", "deals"] {
                     let answer = try await api.call(.get, "/api/v1/\(list)", token: token)
                     #expect(answer.status == 200, "\(role): \(answer.text)")

@@ -1,7 +1,10 @@
+import DualWrite
 import Foundation
 import Ledger
+import RedisStore
 import StrictYAML
 import Testing
+import Trading
 import TradingHTTP
 
 @testable import opsd
@@ -117,6 +120,29 @@ import TradingHTTP
             ])
         #expect(dataset.schema.keyCount == 3)
         #expect(dataset.schema.accountField == 1)
+    }
+
+    @Test func marketDataIsACacheOfOpsdsOwn() throws {
+        let configuration = try folder.load(
+            """
+            stores: {hot: {kind: redis, url: "redis://h"}}
+            datasets:
+              quotes: {kind: cache, old: hot, layout: {hot: {key: "q:{symbol}", value: hash, ttl: 5s}}}
+              bars: {old: hot}
+            health: [{name: x, store: hot, dataset: quotes, stale_after: 30s, stale_from: 10}]
+            """)
+        #expect(
+            configuration.datasets.map { $0.declared?.schema } == [Datasets.quotes, Datasets.bars])
+        #expect(configuration.datasets.allSatisfy { $0.declared?.kind == .cache })
+        #expect(configuration.declaredSchemas.isEmpty && configuration.routeTable.routes.isEmpty)
+        #expect(configuration.warnings.isEmpty)
+        let market = try #require(try MarketStore(configuration))
+        #expect(market.hasQuotes && market.hasBars)
+        #expect(try MarketStore(folder.load("node: desk")) == nil)
+        let layout = try OpenStores.redisLayout(
+            Datasets.quotes, configuration.datasets[0].layout["hot"],
+            cacheTimeToLive: configuration.quoteTimeToLive)
+        #expect(layout.timeToLive == .seconds(5) && layout.key == "q:{symbol}")
     }
 
     @Test func aDatasetWithoutAnAccountBelongsToNone() throws {

@@ -81,7 +81,7 @@ struct StoreProbesTests {
     @Test func freshnessIsByTheQuotesOwnTimeAndKnowsWhatVanished() async throws {
         let server = try await RedisServer()
         let url = RedisURL(place: .socket(path: server.socketPath))
-        let layout = try RedisLayouts.standard(for: Self.quotes, quoteTimeToLive: .seconds(60))
+        let layout = try RedisLayouts.standard(for: Self.quotes, cacheTimeToLive: .seconds(60))
         let quotes = try RedisStore(name: "hot", url: url, layouts: [layout])
         func put(_ symbol: String, age: Int64) async throws {
             let time = Timestamp.now().advanced(bySeconds: -age)

@@ -332,6 +332,10 @@ extension FaultTests {
         let url = try RedisURL("redis+sentinel://127.0.0.1:1,127.0.0.1:\(sentinel.port)/desk/0")
         let store = try master.store(try layouts(), at: url)
         #expect(try await store.position() == .empty)
+        let facts = try await RedisQuestions(name: "hot", url: url).facts()
+        #expect(facts.watch == RedisFacts.Watch(sentinels: 1, quorum: 1))
+        #expect(facts.settings["appendonly"] == "no" && facts.isOpen == true)
+        #expect(facts.settings.count == RedisFacts.names.count && facts.version != nil)
         // Sentinel needs seconds to find this out.
         try await replica.run("REPLICAOF", "127.0.0.1", String(master.server.port))
         let error = await storeError { try await store.apply(Rows.batch([], at: 1)) }

@@ -136,7 +136,7 @@ struct LayoutTests {
     @Test func aCacheHasATimeToLiveAndNullIsNone() async throws {
         let redis = try await Redis()
         let store = try redis.store([
-            try RedisLayouts.standard(for: Rows.quotes, quoteTimeToLive: .milliseconds(1_500))
+            try RedisLayouts.standard(for: Rows.quotes, cacheTimeToLive: .milliseconds(1_500))
         ])
         let quote = Row(
             dataset: "quotes",

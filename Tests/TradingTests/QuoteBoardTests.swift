@@ -9,12 +9,11 @@ import Testing
     private let start = Timestamp(microseconds: 1_795_253_400_000_000)
 
     private func board(
-        _ broker: QuoteBroker, _ clock: ManualTime, symbolsMax: Int = 10,
-        quotesPerSecond: Int = 100,
-        fetchesPerMinute: Int = 1_000
+        _ broker: QuoteBroker, _ clock: ManualTime, shared: SharedDouble? = nil,
+        symbolsMax: Int = 10, quotesPerSecond: Int = 100, fetchesPerMinute: Int = 1_000
     ) -> QuoteBoard {
         QuoteBoard(
-            broker: broker, account: "D", preloaded: [], timeToLiveSeconds: 30,
+            broker: broker, account: "D", preloaded: [], shared: shared, timeToLiveSeconds: 30,
             symbolsMax: symbolsMax, quotesPerSecond: quotesPerSecond,
             fetchesPerMinute: fetchesPerMinute, now: { clock.now })
     }
@@ -104,6 +103,83 @@ import Testing
         #expect(broker.calls <= 200, "a full bucket, and a minute's refill")
     }
 
+    // MARK: The shared cache
+
+    private func quote(_ symbol: String, age: Int64) -> BrokerQuote {
+        var quote = QuoteBroker.quote(symbol)
+        quote.bidPrice = decimal("7")
+        quote.timestamp = start.advanced(bySeconds: -age)
+        return quote
+    }
+
+    @Test func whatTheSharedCacheHasIsShownAndSizesNoOrder() async throws {
+        let (broker, shared) = (QuoteBroker(), SharedDouble())
+        let board = board(broker, ManualTime(start), shared: shared)
+        shared.quote = quote("AAPL", age: 29)
+        #expect(try await board.shown("AAPL").bidPrice == decimal("7"))
+        #expect(broker.calls == 0)
+        #expect(try await board.quote("AAPL").bidPrice == decimal("1"), "the broker's own")
+        #expect(broker.calls == 1)
+        #expect(try await board.shown("AAPL").bidPrice == decimal("1"), "from memory from now on")
+        #expect(await failure(board, "no pe") == .unknownSymbol("no pe"))
+        #expect(shared.asked == 1)
+    }
+
+    @Test func whatIsTooOldByItsOwnTimeOrCannotBeIsNotBelieved() async throws {
+        var poison = [quote("AAPL", age: 30), quote("AAPL", age: -6), quote("MSFT", age: 1)]
+        poison.append(quote("AAPL", age: 1))
+        poison[3].askPrice = decimal("-0.01")
+        poison.append(quote("AAPL", age: 1))
+        poison[4].volume = -1
+        for quote in poison {
+            let (broker, shared) = (QuoteBroker(), SharedDouble())
+            shared.quote = quote
+            let shown = try await board(broker, ManualTime(start), shared: shared).shown("AAPL")
+            #expect(shown.bidPrice == decimal("1") && broker.calls == 1, "\(quote)")
+        }
+    }
+
+    @Test func whatTheBrokerGivesGoesToTheSharedCacheAndWhatIsNewIsMarked() async throws {
+        let (broker, clock, shared) = (QuoteBroker(), ManualTime(start), SharedDouble())
+        let board = board(broker, clock, shared: shared)
+        _ = try await board.quote("AAPL")
+        _ = await failure(board, "NOPE")
+        clock.advance(bySeconds: 30)
+        _ = try await board.quote("AAPL")
+        #expect(shared.quotesPut == [["AAPL"], ["AAPL"]])
+        #expect(shared.changes == [["AAPL"], []])
+    }
+
+    @Test func aSymbolThatTheBrokerRefusesIsAskedForByItselfAndNotAgainAtOnce() async throws {
+        let (broker, clock) = (QuoteBroker(), ManualTime(start))
+        broker.refuses = ["BAD/USD"]
+        let board = board(broker, clock)
+        let running = Task {
+            await board.run(every: .milliseconds(1)) { ["AAPL", "BAD/USD"] }
+        }
+        while broker.calls < 30 { await Task.yield() }
+        running.cancel()
+        await running.value
+        #expect(broker.refusals == 1)
+        let calls = broker.calls
+        #expect(try await board.quote("AAPL").symbol == "AAPL")
+        #expect(await failure(board, "BAD/USD") == .unknownSymbol("BAD/USD"))
+        #expect(broker.calls == calls, "both are known")
+    }
+
+    @Test func whatIsHeldIsKeptFresh() {
+        let settings = QuoteCache.Settings(
+            timeToLiveSeconds: 30, symbolsMax: 2, quotesPerSecond: 1, fetchesPerMinute: 1)
+        var cache = QuoteCache(settings: settings, preloaded: ["SPY"], at: start)
+        #expect(cache.unseen(["AAPL", "NOPE", "no pe"], at: start).sorted() == ["AAPL", "NOPE"])
+        cache.take([QuoteBroker.quote("AAPL")], asked: ["AAPL"], at: start)
+        #expect(cache.unseen(["AAPL", "NOPE"], at: start) == [], "no more room")
+        let later = start.advanced(bySeconds: 601)
+        #expect(Set(cache.symbolsInUse(held: ["AAPL"], at: later)) == ["SPY", "AAPL"])
+        let muchLater = later.advanced(bySeconds: 601)
+        #expect(cache.symbolsInUse(at: muchLater) == ["SPY"])
+    }
+
     @Test func whatIsKeptIsBounded() {
         let settings = QuoteCache.Settings(
             timeToLiveSeconds: 30, symbolsMax: 5, quotesPerSecond: 1, fetchesPerMinute: 1)
@@ -129,7 +205,7 @@ import Testing
 }
 
 /// Time that a test moves. The lock is there because the board asks from any task.
-private final class ManualTime: Sendable {
+final class ManualTime: Sendable {
     private let time: Mutex<Timestamp>
 
     init(_ start: Timestamp) {
@@ -147,6 +223,8 @@ private final class QuoteBroker: Broker {
     private struct Content {
         var calls = 0
         var isDown = false
+        var refuses: Set<String> = []
+        var refusals = 0
     }
 
     private let content = Mutex(Content())
@@ -163,6 +241,13 @@ private final class QuoteBroker: Broker {
         set { content.withLock { $0.isDown = newValue } }
     }
 
+    /// Symbols for whose sake a whole call is refused.
+    var refuses: Set<String> {
+        get { content.withLock { $0.refuses } }
+        set { content.withLock { $0.refuses = newValue } }
+    }
+    var refusals: Int { content.withLock { $0.refusals } }
+
     func whenCalled() async {
         for await _ in isCalled.stream { return }
     }
@@ -176,10 +261,13 @@ private final class QuoteBroker: Broker {
     }
 
     func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
-        let isDown = content.withLock { content in
+        let (isDown, isRefused) = content.withLock { content in
             content.calls += 1
-            return content.isDown
+            let isRefused = !content.refuses.isDisjoint(with: symbols)
+            if isRefused { content.refusals += 1 }
+            return (content.isDown, isRefused)
         }
+        if isRefused { throw .rejected(code: 400, message: "invalid symbol") }
         isCalled.continuation.yield()
         for await _ in isReleased.stream {}
         if isDown { throw .unavailable("no route") }
@@ -204,6 +292,10 @@ private final class QuoteBroker: Broker {
     func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
     { [] }
     func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
+
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage { BarPage(bars: []) }
 
     private var unused: BrokerError { .malformed("this broker has quotes only") }
 }

@@ -154,4 +154,8 @@ final class ScriptedBroker: Broker {
     func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
         []
     }
+
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage { BarPage(bars: []) }
 }

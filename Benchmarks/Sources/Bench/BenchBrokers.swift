@@ -30,6 +30,9 @@ struct HeldBroker: Broker {
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage { BarPage(bars: []) }
 }
 
 /// A broker that answers at once and fills whole, in this process.
@@ -96,4 +99,19 @@ final class InstantBroker: Broker {
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote] { [] }
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage {
+        var bars: [Bar] = []
+        var time = request.timeframe.start(of: request.from)
+        if time < request.from { time = time.advanced(bySeconds: request.timeframe.seconds) }
+        while time < request.before {
+            bars.append(
+                Bar(
+                    timestamp: time, open: ExactDecimal(189), high: ExactDecimal(190),
+                    low: ExactDecimal(188), close: ExactDecimal(189), volume: 1_000))
+            time = time.advanced(bySeconds: request.timeframe.seconds)
+        }
+        return BarPage(bars: bars)
+    }
 }

@@ -39,6 +39,35 @@ func wrk(_ arguments: [String]) async throws -> Double {
     }
 }
 
+/// The time within which 99 of 100 requests of a server under wrk were answered, and 90, in milliseconds.
+func wrkLatency(_ arguments: [String]) async throws -> (p90: Double, p99: Double) {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread {
+            do {
+                let text = try output(of: "wrk", ["--latency"] + arguments)
+                if text.contains("Non-2xx") { throw BenchError(description: text) }
+                func percentile(_ name: String) throws -> Double {
+                    let line = text.split(separator: "\n").first {
+                        $0.drop { $0 == " " }.hasPrefix(name)
+                    }
+                    guard let word = line?.split(separator: " ").last else {
+                        throw BenchError(description: text)
+                    }
+                    for (unit, milliseconds) in [("us", 0.001), ("ms", 1), ("s", 1_000)] {
+                        guard word.hasSuffix(unit), let number = Double(word.dropLast(unit.count))
+                        else { continue }
+                        return number * milliseconds
+                    }
+                    throw BenchError(description: text)
+                }
+                continuation.resume(returning: (try percentile("90%"), try percentile("99%")))
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
+    }
+}
+
 /// A directory that is gone when the work is done.
 func withScratch<Result>(_ name: String, _ body: (String) async throws -> Result) async throws
     -> Result

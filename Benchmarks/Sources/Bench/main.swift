@@ -17,6 +17,7 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("core.accept-one", AcceptBench.one),
     ("api.post-order", APIBench.postOrder),
     ("api.get-positions", APIBench.getPositions),
+    ("klines.query", APIBench.klines),
     ("core.latency", DeskBench.latency),
     ("core.start", DeskBench.start),
     ("core.recovery", DeskBench.recovery),

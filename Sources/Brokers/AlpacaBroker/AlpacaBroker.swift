@@ -174,7 +174,7 @@ public final class AlpacaBroker: Broker {
         throw .rejected(code: complaint.code, message: complaint.message)
     }
 
-    // MARK: Fills and quotes
+    // MARK: Fills and market data
 
     public func fills(
         of account: String, from start: FillStart
@@ -228,6 +228,23 @@ public final class AlpacaBroker: Broker {
             }
         }
         return quotes
+    }
+
+    public func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage {
+        // Its range includes the end.
+        let end = Timestamp(microseconds: request.before.microseconds - 1)
+        var query = [
+            (name: "timeframe", value: request.timeframe.rawValue),
+            ("start", request.from.description), ("end", end.description),
+            ("limit", String(limit)), ("sort", "asc"),
+        ]
+        if let page { query.append(("page_token", page)) }
+        let json = try await read(
+            "/stocks/\(AlpacaTransport.encoded(request.symbol))/bars", query: query,
+            host: .marketData, account: account)
+        return try AlpacaDocuments.bars(json)
     }
 
     // MARK: Reading

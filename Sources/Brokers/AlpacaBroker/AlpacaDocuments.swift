@@ -87,6 +87,23 @@ enum AlpacaDocuments {
             timestamp: try time(quote, "t"))
     }
 
+    /// The list is null where there are none.
+    static func bars(_ json: JSONValue) throws(BrokerError) -> BarPage {
+        guard json.members != nil else {
+            throw .malformed("the broker's answer is not an object")
+        }
+        let bars = try json["bars"].map { json throws(BrokerError) in try list(json, bar) }
+        return BarPage(bars: bars ?? [], next: json["next_page_token"]?.text)
+    }
+
+    private static func bar(_ json: JSONValue) throws(BrokerError) -> Bar {
+        guard let volume = json["v"]?.integer else { throw missing("v") }
+        return Bar(
+            timestamp: try time(json, "t"), open: try decimal(json, "o"),
+            high: try decimal(json, "h"), low: try decimal(json, "l"),
+            close: try decimal(json, "c"), volume: volume)
+    }
+
     /// Every item must read: for a list of which a part would be a wrong answer.
     static func list<Value>(
         _ json: JSONValue, _ read: (JSONValue) throws(BrokerError) -> Value

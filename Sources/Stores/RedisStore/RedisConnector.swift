@@ -84,15 +84,7 @@ struct RedisConnector: Sendable {
     private func ask(
         _ connection: isolated RedisConnection, _ sentinel: RedisURL.Address, _ master: String
     ) throws(StoreError) -> RedisURL.Address? {
-        // A Sentinel that is gone must not use up what the master may need.
-        try connection.connect(to: sentinel, timeout: min(timeout, .seconds(1)))
-        let question = RedisCommands("SENTINEL", "get-master-addr-by-name", master)
-        var answer = try connection.send(question).first ?? .null
-        if case .error(let text) = answer, text.hasPrefix("NOAUTH"), let password = url.password {
-            _ = try connection.command("AUTH", password.reveal())
-            answer = try connection.send(question).first ?? .null
-        }
-        if case .error(let text) = answer { throw RedisProblem.error(text, store: store) }
+        let answer = try ask(connection, sentinel, "get-master-addr-by-name", of: master)
         guard let words = answer.elements, words.count == 2, let host = words[0].text,
             let word = words[1].text
         else { return nil }
@@ -101,5 +93,56 @@ struct RedisConnector: Sendable {
                 store: store, problem: "it names the port '\(word.prefix(60))', which is none")
         }
         return RedisURL.Address(host: host, port: port)
+    }
+
+    private func ask(
+        _ connection: isolated RedisConnection, _ sentinel: RedisURL.Address, _ word: String,
+        of master: String
+    ) throws(StoreError) -> RedisReply {
+        // A Sentinel that is gone must not use up what the master may need.
+        try connection.connect(to: sentinel, timeout: min(timeout, .seconds(1)))
+        let question = RedisCommands("SENTINEL", word, master)
+        var answer = try connection.send(question).first ?? .null
+        if case .error(let text) = answer, text.hasPrefix("NOAUTH"), let password = url.password {
+            _ = try connection.command("AUTH", password.reveal())
+            answer = try connection.send(question).first ?? .null
+        }
+        if case .error(let text) = answer { throw RedisProblem.error(text, store: store) }
+        return answer
+    }
+
+    /// What the first Sentinel that answers knows of itself and the others; nil where there are none.
+    func watch() async throws(StoreError) -> RedisFacts.Watch? {
+        guard case .sentinels(let sentinels, let master) = url.place else { return nil }
+        let connection = RedisConnection(store: store)
+        var last = connection.unavailable("no Sentinel is named")
+        for sentinel in sentinels {
+            do throws(StoreError) {
+                let words = try await connection.perform { connection throws(StoreError) in
+                    try ask(connection, sentinel, "master", of: master).words
+                }
+                await connection.close()
+                return RedisFacts.Watch(
+                    sentinels: (Int(words["num-other-sentinels"] ?? "") ?? 0) + 1,
+                    quorum: Int(words["quorum"] ?? "") ?? 0)
+            } catch {
+                last = error
+            }
+        }
+        await connection.close()
+        throw last
+    }
+}
+
+extension RedisReply {
+    /// Of names and texts in turn.
+    var words: [String: String] {
+        Dictionary(
+            pairs.map {
+                (
+                    String(decoding: $0.field, as: UTF8.self),
+                    String(decoding: $0.value, as: UTF8.self)
+                )
+            }, uniquingKeysWith: { first, _ in first })
     }
 }

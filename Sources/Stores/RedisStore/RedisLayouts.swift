@@ -2,10 +2,22 @@ public import Ledger
 
 /// The layouts under which the documents' programs look for their data, and one for everything else.
 public enum RedisLayouts {
-    /// - Parameter quoteTimeToLive: of quotes that are a cache.
+    /// The documents' times to live, of datasets that are a cache.
+    public static func timeToLive(of dataset: String) -> Duration? {
+        switch dataset {
+        case "quotes": .seconds(30)
+        case "bars": .seconds(300)
+        case "account_configs": .seconds(3_600)
+        default: nil
+        }
+    }
+
+    /// - Parameter cacheTimeToLive: of a cache, instead of the documents'.
     public static func standard(
-        for schema: Schema, quoteTimeToLive: Duration = .seconds(30)
+        for schema: Schema, cacheTimeToLive: Duration? = nil
     ) throws(RedisLayoutError) -> RedisLayout {
+        let timeToLive =
+            schema.kind == .cache ? cacheTimeToLive ?? timeToLive(of: schema.dataset) : nil
         func has(_ names: String...) -> Bool { names.allSatisfy { schema.index(of: $0) != nil } }
         switch schema.dataset {
         case "positions" where has("account_id", "symbol"):
@@ -26,7 +38,14 @@ public enum RedisLayouts {
                 schema, key: "market:quote:stock:{symbol}", value: .hash,
                 fields: shown(
                     ["bid_price", "ask_price", "last_price", "volume", "timestamp"], of: schema),
-                timeToLive: schema.kind == .cache ? quoteTimeToLive : nil)
+                timeToLive: timeToLive)
+        case "bars" where has("symbol", "timeframe", "bars"):
+            return try RedisLayout(
+                schema, key: "market:data:{symbol}:{timeframe}", value: .text("bars"),
+                timeToLive: timeToLive)
+        case "account_configs" where has("account_id"):
+            return try RedisLayout(
+                schema, key: "acc:config:{account_id}", value: .hash, timeToLive: timeToLive)
         default: return try plain(schema)
         }
     }

@@ -11,7 +11,7 @@ public struct RedisQuestions: Sendable {
     }
 
     private let name: String
-    private let connector: RedisConnector
+    let connector: RedisConnector
 
     /// - Parameters:
     ///   - name: the store's, for errors.
@@ -45,7 +45,7 @@ public struct RedisQuestions: Sendable {
         }
     }
 
-    private func ask<Result: Sendable>(
+    func ask<Result: Sendable>(
         _ question: @escaping @Sendable (isolated RedisConnection) throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         let connection = try await connector.open()

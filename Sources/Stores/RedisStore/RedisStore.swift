@@ -146,7 +146,7 @@ public final class RedisStore: RowStore {
 
     // MARK: -
 
-    private func coding(_ dataset: String) throws(StoreError) -> RowCoding {
+    func coding(_ dataset: String) throws(StoreError) -> RowCoding {
         guard let coding = codings[dataset] else {
             throw .refused(store: name, problem: "no dataset '\(dataset)' is known")
         }
@@ -177,6 +177,13 @@ public final class RedisStore: RowStore {
             }
         }
         return try await perform(on: pool, body)
+    }
+
+    /// Over a connection of those for reading and filling.
+    func perform<Result: Sendable>(
+        _ body: @escaping @Sendable (isolated RedisConnection) throws(StoreError) -> Result
+    ) async throws(StoreError) -> Result {
+        try await perform(on: pool, body)
     }
 
     private func perform<Result: Sendable>(

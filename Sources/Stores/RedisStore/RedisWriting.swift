@@ -89,7 +89,8 @@ extension RedisConnection {
         var chunks = Chunks(changes, codings, rowsMax: rowsMax)
         while let chunk = chunks.next() {
             try watched { () throws(StoreError) in
-                try watch(begun, layouts: layouts)
+                // Rows of a cache follow no journal, and do not mind what those do that do.
+                if begun != nil { try watch(begun, layouts: layouts) }
                 let opening = Opening(chunk, isWatched: false)
                 let places = try opening.outcome(try send(opening.commands), store: store).places
                 try executeWatched(chunk.transaction(places))

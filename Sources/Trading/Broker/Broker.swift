@@ -44,6 +44,14 @@ public protocol Broker: Sendable {
     func quotes(
         of symbols: [String], account: String
     ) async throws(BrokerError) -> [BrokerQuote]
+
+    /// A page of a symbol's bars, oldest first; none of a symbol that the broker does not know.
+    /// - Parameters:
+    ///   - limit: of the page, which may have fewer.
+    ///   - page: where the page before says that this one is; nil for the first.
+    func bars(
+        _ request: BarRequest, limit: Int, page: String?, account: String
+    ) async throws(BrokerError) -> BarPage
 }
 
 /// Why a broker's call failed, by what it says about the order.

@@ -107,6 +107,16 @@ public final class PublishedState: Sendable {
         return held.values.map(\.value).sorted { $0.symbol < $1.symbol }
     }
 
+    /// What any account holds.
+    public var heldSymbols: Set<String> {
+        content.withLock { content in
+            Set(
+                content.positions.values.joined().compactMap { symbol, position in
+                    position.value.quantity.isZero ? nil : symbol
+                })
+        }
+    }
+
     public func account(_ accountID: String) -> AccountState? {
         content.withLock { $0.accounts[accountID] }?.value
     }

@@ -68,10 +68,16 @@ struct QuoteCache {
         return nil
     }
 
-    /// What the broker said when it was asked for some symbols.
-    mutating func take(_ fetched: [BrokerQuote], asked: [String], at now: Timestamp) {
+    /// What the broker said when it was asked for some symbols; gives back those whose quote is another
+    /// than before.
+    @discardableResult
+    mutating func take(
+        _ fetched: [BrokerQuote], asked: [String], at now: Timestamp
+    ) -> Set<String> {
+        var changed: Set<String> = []
         for quote in fetched {
-            quotes[quote.symbol] = (quote, now)
+            let old = quotes.updateValue((quote, now), forKey: quote.symbol)?.quote
+            if old != quote { changed.insert(quote.symbol) }
             absent[quote.symbol] = nil
             if usedAt[quote.symbol] == nil, usedAt.count < settings.symbolsMax {
                 usedAt[quote.symbol] = now
@@ -79,6 +85,7 @@ struct QuoteCache {
         }
         let known = Set(fetched.map(\.symbol))
         for symbol in asked where !known.contains(symbol) { note(absent: symbol, at: now) }
+        return changed
     }
 
     private mutating func note(absent symbol: String, at now: Timestamp) {
@@ -91,11 +98,25 @@ struct QuoteCache {
     }
 
     /// Forgets what nobody asks for any more; the symbols that are left are to be kept fresh.
-    mutating func symbolsInUse(at now: Timestamp) -> [String] {
+    /// - Parameter held: of these, those whose quote the broker has given are in use although nobody
+    ///   asks for them.
+    mutating func symbolsInUse(held: Set<String> = [], at now: Timestamp) -> [String] {
+        for symbol in held {
+            if let used = usedAt[symbol], used < now { usedAt[symbol] = now }
+        }
         let unusedSince = now.advanced(bySeconds: -Self.inUseSeconds)
         usedAt = usedAt.filter { $0.value > unusedSince }
         quotes = quotes.filter { usedAt[$0.key] != nil || isFresh($0.value.fetchedAt, at: now) }
         return Array(usedAt.keys)
+    }
+
+    /// Of what is held, what the broker has not been asked for yet.
+    func unseen(_ held: Set<String>, at now: Timestamp) -> [String] {
+        guard usedAt.count < settings.symbolsMax else { return [] }
+        return held.filter { symbol in
+            usedAt[symbol] == nil && AllowedInstruments.isSymbol(symbol)
+                && absent[symbol].map { isFresh($0, at: now) } != true
+        }
     }
 
     private func isFresh(_ time: Timestamp, at now: Timestamp) -> Bool {

@@ -134,6 +134,45 @@ public enum Datasets {
         fields: [Field("account_id", .text), Field("expires_at", .timestamp)],
         accountField: "account_id")
 
+    // MARK: Caches
+
+    public static let quotes = Schema(
+        dataset: "quotes", kind: .cache, key: [Field("symbol", .text)],
+        fields: [
+            Field("bid_price", .decimal),
+            Field("ask_price", .decimal),
+            Field("last_price", .decimal),
+            Field("volume", .integer),
+            Field("timestamp", .timestamp),
+        ])
+
+    /// The newest bars of a symbol in one row, as other programs read them.
+    public static let bars = Schema(
+        dataset: "bars", kind: .cache,
+        key: [Field("symbol", .text), Field("timeframe", .text)],
+        fields: [
+            // JSON: a list of objects.
+            Field("bars", .text),
+            Field("from", .timestamp),
+            Field("before", .timestamp),
+            Field("fetched_at", .timestamp),
+        ])
+
+    /// What an account may do, for other programs; nothing secret.
+    public static let accountConfigs = Schema(
+        dataset: "account_configs", kind: .cache, key: [Field("account_id", .text)],
+        fields: [
+            Field("account_type", .text),
+            Field("status", .text),
+            Field("max_connections", .integer),
+            Field("priority", .text),
+        ],
+        accountField: "account_id")
+
+    /// Market data that may vanish: in no journal, and in no store unless the configuration names one.
+    public static let caches = SchemaCatalogue([quotes, bars])
+
+    /// What the journal's rows are made of.
     public static let catalogue = SchemaCatalogue([
         orders, deals, cashFlows, balances, positions, accounts, openings, risk, revocations,
     ])

@@ -4,8 +4,9 @@ import StrictYAML
 import Trading
 import TradingHTTP
 
-/// Validates the configuration. Everything that is wrong comes out at once.
-struct CheckCommand: ParsableCommand {
+/// Validates the configuration, and asks the servers that it names. Everything that is wrong comes out at
+/// once.
+struct CheckCommand: AsyncParsableCommand {
     /// Which file's schema.
     enum Schema: String, ExpressibleByArgument, CaseIterable {
         case opsd, accounts
@@ -15,8 +16,11 @@ struct CheckCommand: ParsableCommand {
         commandName: "check",
         abstract: "Validates the configuration and prints what it understood.",
         discussion: """
-            Prints every setting, with the defaults marked and secrets as ***. With --schema it prints \
-            a JSON Schema for editors instead, and reads no configuration.
+            Prints every setting, with the defaults marked and secrets as ***. Then it asks each Redis and \
+            PostgreSQL how it is set up, and says what to write there; --offline leaves that out. With \
+            --schema it prints a JSON Schema for editors instead, and reads no configuration.
+            Exit code 1 when a server is not set up as recommended, 2 when the configuration is wrong, 3 \
+            when a server does not answer.
             Example: opsd check -c opsd.yaml
                      opsd check --schema > opsd.schema.json
                      opsd check --schema --of accounts > accounts.schema.json
@@ -27,10 +31,13 @@ struct CheckCommand: ParsableCommand {
     @Flag(help: "Print the JSON Schema of a file.")
     var schema = false
 
+    @Flag(help: "Ask no server.")
+    var offline = false
+
     @Option(name: .customLong("of"), help: "Of which file: opsd or accounts.")
     var schemaFile = Schema.opsd
 
-    func run() throws {
+    func run() async throws {
         if schema {
             let schema: ConfigurationSchema =
                 schemaFile == .opsd ? .configuration : .accounts
@@ -48,7 +55,13 @@ struct CheckCommand: ParsableCommand {
             FileHandle.standardError.write(Data("\(warning)\n".utf8))
         }
         let summary = ConfigurationSummary(configuration)
-        options.show("\(summary)") { Self.write(summary, &$0) }
+        let servers = offline ? [] : await StoreExamination(configuration: configuration).run()
+        let report = StoreExaminationReport(outcomes: servers)
+        options.show(([summary.description] + report.lines).joined(separator: "\n")) { json in
+            Self.write(summary, &json)
+            report.write(&json)
+        }
+        if let failure = report.failure { throw failure }
     }
 
     /// For people the findings go to standard error alone; for programs they are the result too.

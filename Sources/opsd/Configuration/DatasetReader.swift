@@ -49,10 +49,12 @@ struct DatasetReader {
                     read: read?.choice(ReadSide.self), fallback: fallback?.choice(ReadSide.self)),
                 place: place)
             check(route, of: name)
+            let isCache = Datasets.caches[name] != nil
             if core != nil || declaration != nil {
-                checkStores(of: name, isCore: core != nil, item, new)
+                checkStores(of: name, isBuiltIn: core != nil || isCache, item, new)
             }
             checkReading(of: dataset.settings, item, read, fallback)
+            if isCache { checkCache(of: name, item, route.old) }
             readLayouts(
                 item.optional("layout"), schema: core ?? declaration?.schema, into: &dataset)
             return dataset
@@ -89,7 +91,7 @@ struct DatasetReader {
     }
 
     private func checkStores(
-        of name: String, isCore: Bool, _ item: YAMLMapping, _ new: YAMLValue?
+        of name: String, isBuiltIn: Bool, _ item: YAMLMapping, _ new: YAMLValue?
     ) {
         if let new, !item.contains("old") {
             new.refuse(
@@ -97,12 +99,25 @@ struct DatasetReader {
                 "add 'old: …', or write old instead of new")
         }
         guard !["old", "new", "also"].contains(where: item.contains) else { return }
-        if isCore {
+        if isBuiltIn {
             item.refuse("dataset \(name) names no store", "add 'old: …', or remove it")
         } else {
             findings.warning(
                 item.place, "dataset \(name) names no store",
                 "add 'old: …', unless the core's own copy is enough")
+        }
+    }
+
+    /// A cache of opsd's own lies in one Redis.
+    private func checkCache(of name: String, _ item: YAMLMapping, _ old: PlacedReference?) {
+        if let old, byName[old.name] != nil {
+            RedisReferences(stores: stores, findings: findings).expectRedis(old)
+        }
+        for key in ["new", "also", "read", "fallback"] {
+            guard let place = item.place(ofKey: key) else { continue }
+            findings.error(
+                place, "dataset \(name) is a cache, which lies in one store",
+                "remove \(key), and name the store as old")
         }
     }
 

@@ -23,8 +23,15 @@ struct DeclarationReader {
         let fieldsValue = item.optional("fields")
         let ruleValue = item.optional("on_failure")
         if core != nil {
-            refuseBuiltIn(item)
+            refuseBuiltIn(item, Self.keys, "the trading core's")
             return nil
+        }
+        if let cache = Datasets.caches[name] {
+            refuseBuiltIn(item, Self.keys.filter { $0 != "kind" }, "a cache of opsd's own")
+            if let kindValue, let kind = kindValue.choice(Kind.self), kind != .cache {
+                kindValue.refuse("dataset \(name) is a cache", "write cache, or remove kind")
+            }
+            return DeclaredDataset(kind: .cache, schema: cache)
         }
         let kind = kindValue.flatMap(readKind)
         let key = keyValue.flatMap(readKey)
@@ -46,11 +53,11 @@ struct DeclarationReader {
 
     // MARK: Whose it is
 
-    private func refuseBuiltIn(_ item: YAMLMapping) {
-        for key in Self.keys {
+    private func refuseBuiltIn(_ item: YAMLMapping, _ keys: [String], _ whose: String) {
+        for key in keys {
             guard let place = item.place(ofKey: key) else { continue }
             findings.error(
-                place, "dataset \(name) is the trading core's, which sets \(key) itself",
+                place, "dataset \(name) is \(whose), which sets \(key) itself",
                 "remove \(key), or give the dataset another name")
         }
     }
@@ -60,7 +67,8 @@ struct DeclarationReader {
         let missing = Self.required.filter { !item.contains($0) }
         guard missing.count < Self.required.count else {
             let near = NearestName.nearest(
-                to: name, in: Datasets.catalogue.schemas.map(\.dataset))
+                to: name,
+                in: (Datasets.catalogue.schemas + Datasets.caches.schemas).map(\.dataset))
             findings.error(
                 place, "no dataset is called '\(name.prefix(60))'",
                 near.map { "write \($0)" } ?? "add kind, key and fields to declare it")

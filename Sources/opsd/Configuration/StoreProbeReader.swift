@@ -64,10 +64,13 @@ struct StoreProbeReader {
     /// A dataset of the store that knows the time of its rows.
     private func expect(_ reference: PlacedReference, in store: String) -> DatasetSettings? {
         guard let dataset = datasets.first(where: { $0.name == reference.name }) else {
+            let remedy =
+                Datasets.caches[reference.name] == nil
+                ? NearestName.remedy(
+                    for: reference.name, in: datasets.map(\.name), noun: "datasets")
+                : "add '\(reference.name): {old: \(store)}' to datasets"
             findings.error(
-                reference.place, "no dataset is called '\(reference.shown)'",
-                NearestName.remedy(
-                    for: reference.name, in: datasets.map(\.name), noun: "datasets"))
+                reference.place, "no dataset is called '\(reference.shown)'", remedy)
             return nil
         }
         guard dataset.stores.contains(store) else {

@@ -72,21 +72,38 @@ struct CoreAssembly: Sendable {
         }
     }
 
-    /// The account whose credentials fetch market data: a data account, else any trading account.
-    var dataAccount: Account? {
-        configuration.accounts.dataAccounts.first { $0.status.isConnected }
-            ?? configuration.accounts.tradingAccounts.first
+    /// Nil when no market data is cached in a store.
+    func marketStore() throws(CommandFailure) -> MarketStore? {
+        do {
+            return try MarketStore(configuration)
+        } catch {
+            throw CommandFailure(.badInput, "\(error)")
+        }
     }
 
-    func quoteBoard() -> QuoteBoard {
-        let cache = dataAccount?.cacheConfig ?? DataCacheConfig()
-        let limits = dataAccount?.rateLimits ?? DataRateLimits()
+    /// - Parameter shared: where quotes are cached besides.
+    func quoteBoard(_ shared: MarketStore?) -> QuoteBoard {
+        let account = configuration.dataAccount
+        let cache = account?.cacheConfig ?? DataCacheConfig()
+        let limits = account?.rateLimits ?? DataRateLimits()
         return QuoteBoard(
-            broker: broker, account: dataAccount?.id ?? "",
+            broker: broker, account: account?.id ?? "",
             preloaded: configuration.paperBroker.symbols.map(\.symbol),
+            shared: shared?.hasQuotes == true ? shared : nil,
             timeToLiveSeconds: Int64(cache.ttlSeconds), symbolsMax: cache.maxSymbols,
             quotesPerSecond: limits.quotesPerSecond,
-            // The other half keeps the symbols in use fresh, whatever clients ask for.
+            // The rest keeps the symbols in use fresh, whatever clients ask for.
             fetchesPerMinute: max(1, configuration.broker.requestsPerMinute / 2))
+    }
+
+    /// - Parameter shared: where bars are cached besides.
+    func barBoard(_ shared: MarketStore?) -> BarBoard {
+        let account = configuration.dataAccount
+        var settings = BarBoard.Settings()
+        settings.barsPerMinute = (account?.rateLimits ?? DataRateLimits()).barsPerMinute
+        settings.fetchesPerMinute = max(1, configuration.broker.requestsPerMinute / 4)
+        return BarBoard(
+            broker: broker, account: account?.id ?? "",
+            shared: shared?.hasBars == true ? shared : nil, settings: settings)
     }
 }

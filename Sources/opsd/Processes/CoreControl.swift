@@ -9,6 +9,8 @@ import TradingHTTP
 struct CoreControl: Sendable {
     let core: TradingCore
     let copies: StoreCopies
+    /// Nil when no market data is cached in a store.
+    let market: MarketStore?
     let directory: AccountDirectory
 
     /// The body of every request that changes something.
@@ -45,7 +47,7 @@ struct CoreControl: Sendable {
         control.post("orders/{id}/{verb}") { request, context in
             try await changeOrder(request, context)
         }
-        let stores = StoreControl(copies: copies)
+        let stores = StoreControl(copies: copies, market: market)
         control.get("stores") { _, _ in Envelope.success { stores.show(&$0) } }
         control.post("stores/{name}/rebuild") { request, context in
             try await stores.rebuild(request, context)
@@ -87,7 +89,7 @@ struct CoreControl: Sendable {
             json.member("live_orders", published.liveOrders().count)
             json.member("orders_unknown", published.unknownOrders)
             json.name("stores")
-            StoreControl(copies: copies).show(&json)
+            StoreControl(copies: copies, market: market).show(&json)
             json.name("accounts_halted")
             json.array(trading.filter { published.account($0.id)?.status == .halted }) {
                 $0.value($1.id)

@@ -49,6 +49,20 @@ enum CoreMetrics {
             help: "Batches that a store did not take, counted for each dataset in them.",
             kind: .counter),
         MetricDescription(
+            "cache_hits_total",
+            help: "What a cache had, by cache (memory, redis) and what was asked for.",
+            kind: .counter),
+        MetricDescription(
+            "cache_misses_total",
+            help: "What a cache had not: nothing, too old, not to be read, or no answer in time.",
+            kind: .counter),
+        MetricDescription(
+            "cache_latency_seconds", help: "How long a cache took to answer.", kind: .histogram,
+            buckets: [
+                0.000_001, 0.000_01, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01,
+                0.025, 0.05, 0.1,
+            ]),
+        MetricDescription(
             "events_processed_total", help: "Events that a stream has, by type.", kind: .counter),
         MetricDescription(
             "events_failed_total",

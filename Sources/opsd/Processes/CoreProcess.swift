@@ -35,25 +35,38 @@ struct CoreProcess {
         let core = try await patience.retry { () async throws(CommandFailure) in
             try await assembly.start()
         }
-        let quotes = assembly.quoteBoard()
+        let market = try assembly.marketStore()
+        let quotes = assembly.quoteBoard(market)
         let copies = StoreCopies(core, configuration, configuration.catalogue)
         CoreMetrics.collect(from: core, copies, into: registry)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
-        let api = await tradingAPI(core, copies, quotes, accessLog)
+        let api = await tradingAPI(
+            core, copies, quotes, assembly.barBoard(market), accessLog)
         let control = ControlServer(
             socketPath: assembly.layout.socket(of: "core"), registry: registry,
             readiness: { readiness(core) })
-        CoreControl(core: core, copies: copies, directory: configuration.accounts).addRoutes(
-            to: control.router)
+        CoreControl(
+            core: core, copies: copies, market: market, directory: configuration.accounts
+        ).addRoutes(to: control.router)
         // Services stop in the reverse of this order: nothing new comes in before the core ends.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(
                         service: CoreService(core: core), successTerminationBehavior: .cancelGroup),
-                    .init(service: TaskService { await copies.run() }),
+                    .init(
+                        service: TaskService {
+                            async let cached: Void? = market?.run()
+                            await copies.run()
+                            _ = await cached
+                        }),
                     .init(service: TaskService { await accessLog.run() }),
-                    .init(service: TaskService { await quotes.run(every: .seconds(2)) }),
+                    .init(
+                        service: TaskService {
+                            await quotes.run(every: .seconds(2)) {
+                                core.engine.published.heldSymbols
+                            }
+                        }),
                     .init(service: control.application()),
                     .init(service: tradingServer(api)),
                 ],
@@ -64,7 +77,8 @@ struct CoreProcess {
     }
 
     private func tradingAPI(
-        _ core: TradingCore, _ copies: StoreCopies, _ quotes: QuoteBoard, _ accessLog: AccessLog
+        _ core: TradingCore, _ copies: StoreCopies, _ quotes: QuoteBoard, _ bars: BarBoard,
+        _ accessLog: AccessLog
     ) async -> TradingAPI {
         let directory = configuration.accounts
         let limits = RequestLimits(
@@ -76,7 +90,7 @@ struct CoreProcess {
         return TradingAPI(
             core: core, routed: RoutedReader(reader: copies.reader),
             delivery: StoreDelivery(configuration, copies.dualWrite), quotes: quotes,
-            directory: directory, limits: limits,
+            bars: bars, directory: directory, limits: limits,
             authority: await TokenAuthority(secret: configuration.secrets.jwt),
             accessLog: accessLog)
     }

@@ -87,16 +87,23 @@ struct OpenStores: Sendable {
             timeout: settings.timeout)
     }
 
-    /// - Parameter layout: nil for the store's own.
+    /// - Parameters:
+    ///   - layout: nil for the store's own.
+    ///   - cacheTimeToLive: of a cache whose layout says nothing of it.
     static func redisLayout(
-        _ schema: Schema, _ layout: LayoutSettings?
+        _ schema: Schema, _ layout: LayoutSettings?, cacheTimeToLive: Duration? = nil
     ) throws(RedisLayoutError) -> RedisLayout {
         guard let layout, let key = layout.key else {
-            return try RedisLayouts.standard(for: schema)
+            return try RedisLayouts.standard(for: schema, cacheTimeToLive: cacheTimeToLive)
         }
+        // A cache of opsd's own never stays for ever.
+        let usual =
+            schema.kind == .cache
+            ? cacheTimeToLive ?? RedisLayouts.timeToLive(of: schema.dataset) : nil
         return try RedisLayout(
             schema, key: key, field: layout.field, value: redisValue(layout.value),
-            fields: layout.fields.isEmpty ? nil : layout.fields, timeToLive: layout.timeToLive)
+            fields: layout.fields.isEmpty ? nil : layout.fields,
+            timeToLive: layout.timeToLive ?? usual)
     }
 
     /// The stream that events go to; nil when they go nowhere.

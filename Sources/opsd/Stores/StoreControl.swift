@@ -7,6 +7,8 @@ import TradingHTTP
 /// What the core tells of its stores at its control socket, and what it does with them there.
 struct StoreControl: Sendable {
     let copies: StoreCopies
+    /// Of it there is something to say only while it fails.
+    let market: MarketStore?
 
     /// The body of a rebuild: the datasets, all of the store's when there are none.
     struct Rebuild: Codable {
@@ -29,6 +31,7 @@ struct StoreControl: Sendable {
         if let publisher = copies.publisher {
             shown.append(Copy(name: publisher.name, state: publisher.state, datasets: []))
         }
+        shown += failingCaches(besides: shown)
         json.array(shown) { json, copy in
             let own = degradations.filter { $0.store == copy.name }
             json.object { json in
@@ -58,6 +61,22 @@ struct StoreControl: Sendable {
                     json.member("rows_total", progress.rowsTotal)
                 }
             }
+        }
+    }
+
+    /// One slow answer is no news, and of a store that fails as a copy too it is said already.
+    private func failingCaches(besides shown: [Copy]) -> [Copy] {
+        let known = Set(shown.filter { $0.state.condition.name == "failing" }.map(\.name))
+        let newsAge: Int64 = 10
+        let now = Timestamp.now()
+        return (market?.failures ?? []).compactMap { store, failure in
+            guard !known.contains(store), failure.since.advanced(bySeconds: newsAge) < now else {
+                return nil
+            }
+            var state = FollowerState()
+            state.condition = .failing(failure.error)
+            state.failingSince = failure.since
+            return Copy(name: "\(store)/cache", state: state, datasets: [])
         }
     }
 

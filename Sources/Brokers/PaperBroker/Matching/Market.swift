@@ -6,6 +6,12 @@ enum Market: Sendable {
     case walk(RandomWalk)
     case replay(QuoteReplay)
 
+    /// What was before the start, by symbol.
+    var histories: [String: PriceHistory] {
+        guard case .walk(let walk) = self else { return [:] }
+        return walk.histories
+    }
+
     /// The next quotes, one a symbol at most.
     mutating func advance(now: Timestamp) -> [PaperQuote] {
         switch self {
@@ -24,6 +30,7 @@ struct RandomWalk: Sendable {
     private var prices: [(symbol: String, cents: Int, volume: Int)]
     private var random: SplitMix64
     private var isFirst = true
+    private let seed: UInt64
 
     init(startPrices: [String: ExactDecimal], seed: UInt64) throws(DecimalError) {
         var prices: [(symbol: String, cents: Int, volume: Int)] = []
@@ -35,6 +42,15 @@ struct RandomWalk: Sendable {
         }
         self.prices = prices
         random = SplitMix64(seed: seed)
+        self.seed = seed
+    }
+
+    /// Around the start prices.
+    var histories: [String: PriceHistory] {
+        Dictionary(
+            prices.map {
+                ($0.symbol, PriceHistory(symbol: $0.symbol, startCents: $0.cents, seed: seed))
+            }, uniquingKeysWith: { first, _ in first })
     }
 
     /// The first call gives the start prices.

@@ -37,6 +37,7 @@ struct PaperEndpoints: Sendable {
         case ("GET", "positions", 2): try await position(call)
         case ("GET", "clock", 1): Answer(json: PaperJSON.clock(now()))
         case ("GET", "stocks", 2) where call.path[1] == "snapshots": try await snapshots(call)
+        case ("GET", "stocks", 3) where call.path[2] == "bars": try bars(call)
         default:
             throw PaperRefusal(status: 404, code: 40_410_000, message: "endpoint not found")
         }
@@ -198,5 +199,12 @@ struct PaperEndpoints: Sendable {
         return try await exchange.perform { engine, _ in
             Answer(json: PaperJSON.snapshots(symbols.compactMap { engine.quotes[$0] }))
         }
+    }
+
+    /// A symbol that is not traded has no bars.
+    private func bars(_ call: Call) throws(PaperRefusal) -> Answer {
+        let symbol = call.path[1].removingPercentEncoding ?? call.path[1]
+        let query = try PaperRequests.barQuery(call.parameters, symbol: symbol, now: now())
+        return Answer(json: PaperJSON.bars(exchange.bars.page(query), symbol))
     }
 }

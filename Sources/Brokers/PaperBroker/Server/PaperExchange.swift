@@ -29,6 +29,7 @@ final class PaperExchange: @unchecked Sendable {
     private let work = DispatchQueue(label: "paper-exchange")
     private var engine: MatchingEngine
     private var market: Market
+    let bars: BarBook
     /// After a transaction failed, the engine in memory is ahead of the file until it is read again.
     private var isStale = false
     /// A lock and not an actor, because the queue that takes from it is not a task.
@@ -40,8 +41,9 @@ final class PaperExchange: @unchecked Sendable {
         self.market = market
         store = try PaperStore(path: configuration.dataFile)
         engine = try store.loadEngine(configuration)
+        bars = BarBook(histories: market.histories, now: now)
         try store.database.write { database in
-            try Self.advance(&engine, &self.market, PaperLedger(database: database), now)
+            try Self.advance(&engine, &self.market, bars, PaperLedger(database: database), now)
         }
     }
 
@@ -56,15 +58,17 @@ final class PaperExchange: @unchecked Sendable {
     func advanceMarket(now: Timestamp) async throws {
         // The job runs on `work`, to which the market belongs.
         try await perform { [self] engine, ledger in
-            try Self.advance(&engine, &market, ledger, now)
+            try Self.advance(&engine, &market, bars, ledger, now)
         }
     }
 
     private static func advance(
-        _ engine: inout MatchingEngine, _ market: inout Market, _ ledger: PaperLedger,
-        _ now: Timestamp
+        _ engine: inout MatchingEngine, _ market: inout Market, _ bars: BarBook,
+        _ ledger: PaperLedger, _ now: Timestamp
     ) throws {
-        for quote in market.advance(now: now) {
+        let quotes = market.advance(now: now)
+        bars.note(quotes)
+        for quote in quotes {
             try ledger.write(engine.apply(quote, now: now), engine)
         }
     }

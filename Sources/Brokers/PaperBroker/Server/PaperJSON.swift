@@ -165,6 +165,25 @@ enum PaperJSON {
         }
     }
 
+    static func bars(_ page: BarBook.Page, _ symbol: String) -> JSONText {
+        .object { json in
+            json.value("bars", .array(page.bars.map(bar)))
+            json.string("symbol", symbol)
+            json.string("next_page_token", page.next?.description)
+        }
+    }
+
+    private static func bar(_ bar: PaperBar) -> JSONText {
+        .object { json in
+            json.string("t", bar.start.description)
+            json.number("o", bar.open)
+            json.number("h", bar.high)
+            json.number("l", bar.low)
+            json.number("c", bar.close)
+            json.number("v", bar.volume)
+        }
+    }
+
     /// The market here never closes.
     static func clock(_ now: Timestamp) -> JSONText {
         .object { json in

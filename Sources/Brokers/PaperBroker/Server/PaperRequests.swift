@@ -122,6 +122,28 @@ enum PaperRequests {
             pageToken: parameters["page_token"])
     }
 
+    static func barQuery(
+        _ parameters: [String: String], symbol: String, now: Timestamp
+    ) throws(PaperRefusal) -> BarBook.Query {
+        guard let timeframe = parameters["timeframe"].flatMap(PaperTimeframe.init(rawValue:)) else {
+            throw .parameter("invalid timeframe")
+        }
+        let today = Timestamp(microseconds: now.microseconds / 86_400_000_000 * 86_400_000_000)
+        let token = try time(parameters["page_token"], "page_token")
+        let start = try day(parameters["start"], "start")
+        return BarBook.Query(
+            symbol: symbol, timeframe: timeframe,
+            from: token ?? start ?? today,
+            through: try day(parameters["end"], "end") ?? now,
+            limit: try limit(parameters["limit"], "limit", default: 1_000, max: 10_000))
+    }
+
+    /// A time, or a day, which is its beginning.
+    private static func day(_ text: String?, _ name: String) throws(PaperRefusal) -> Timestamp? {
+        guard let text, text.utf8.count == 10 else { return try time(text, name) }
+        return try time(text + "T00:00:00Z", name)
+    }
+
     private static func limit(
         _ text: String?, _ name: String, default fallback: Int, max: Int
     ) throws(PaperRefusal) -> Int {
