@@ -9,7 +9,8 @@ import Testing
 
 /// Hung processes, limits, health and new configurations.
 @Suite(.serialized) struct WatchTests {
-    @Test func aStoppedCommandIsFoundWithinTwoIntervals() async throws {
+    /// Other suites run beside these, so the bounds here are wide: `NoticeTests` hold the real ones.
+    @Test func aStoppedCommandIsFound() async throws {
         let shop = try Workshop()
         var service = try shop.script("s", "exec sleep 60")
         service.watchdog = .milliseconds(400)
@@ -20,7 +21,7 @@ import Testing
         let start = ContinuousClock.now
         kill(pid, SIGSTOP)
         try await shop.log.wait(for: "s", \.isHung)
-        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(800)))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(2_400)))
         try await shop.log.wait(for: "s", count: 2) { $0 == .ready }
         #expect(await supervisor.status().first?.lastExit?.contains("SIGSTOP") == true)
         #expect(!Workshop.isThere(pid))
@@ -54,7 +55,7 @@ import Testing
         while await supervisor.status().first?.isAnswering == true { await Task.yield() }
         #expect(RegistryTests.text(shop.registry).contains("opsd_service_up{service=\"s\"} 0\n"))
         try await shop.log.wait(for: "s", \.isHung)
-        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(800)))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(2_400)))
         isSilent.withLock { $0 = false }
         try await shop.log.wait(for: "s", count: 2) { $0 == .ready }
         await supervisor.stopAll()
@@ -206,7 +207,7 @@ import Testing
     @Test func servicesThatDoNotDependOnEachOtherStopAtTheSameTime() async throws {
         let shop = try Workshop()
         let slow =
-            "trap 'sleep 0.4; exit' TERM; touch $DIR/$NAME.ready; while :; do sleep 0.02; done"
+            "trap 'sleep 1; exit' TERM; touch $DIR/$NAME.ready; while :; do sleep 0.02; done"
         let supervisor = try shop.supervisor(
             ["a", "b", "c", "d"].map { try shop.script($0, "NAME=\($0)\n\(slow)") },
             readyByFile: true)
@@ -214,7 +215,7 @@ import Testing
         for name in ["a", "b", "c", "d"] { try await shop.log.wait(for: name) { $0 == .ready } }
         let start = ContinuousClock.now
         await supervisor.stopAll()
-        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(1_500)))
+        #expect(start.duration(to: .now) < onThisMachine(.milliseconds(3_500)))
     }
 
     /// As one in the kernel whose disk does not answer: signals are not heard.

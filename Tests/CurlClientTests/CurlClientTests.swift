@@ -100,7 +100,7 @@ import Testing
         let server = try ScriptedServer { _ in .hang }
         defer { server.stop() }
         let client = CurlClient(configuration: CurlConfiguration(connectionsPerHostMax: 1))
-        async let first = failure(client, CurlRequest(.get, server.url, timeout: .seconds(60)))
+        async let first = failure(client, CurlRequest(.get, server.url, timeout: .seconds(5)))
         while server.requests.isEmpty { await Task.yield() }
         let second = await failure(
             client, CurlRequest(.post, server.url, timeout: .milliseconds(100)))

@@ -1,9 +1,21 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #endif
 
 /// A TCP port of the loopback interface that nothing listened on a moment ago.
 public func freePort() throws -> Int {
+    while true {
+        let port = try unusedPort()
+        if given.withLock({ $0.insert(port).inserted }) { return port }
+    }
+}
+
+/// A port may be free still when the next is asked for. The lock is between the tests of this process.
+private let given = Mutex<Set<Int>>([])
+
+private func unusedPort() throws -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { throw FreePortError(step: "socket", code: errno) }
     defer { close(descriptor) }

@@ -142,7 +142,7 @@ extension HealthMonitor {
             while !Task.isCancelled {
                 let delay = schedule.delay(beforeRun: number)
                 // Checks that are due at nearly the same time share one waking of the processor.
-                do { try await clock.sleep(for: delay, tolerance: delay / 20) } catch { return }
+                do { try await clock.sleep(for: delay, tolerance: delay / 10) } catch { return }
                 await begin(check)
                 number = min(number + 1, 2)
             }

@@ -17,7 +17,7 @@ extension Supervisor {
             // Looks that are due at nearly the same time share one waking of the processor.
             do {
                 try await clock.sleep(
-                    for: max(.milliseconds(1), half - spent), tolerance: half / 20)
+                    for: max(.milliseconds(1), half - spent), tolerance: half / 10)
             } catch { return }
             guard interval != nil, entries[name]?.process == process, isUp(name) else {
                 spent = .zero

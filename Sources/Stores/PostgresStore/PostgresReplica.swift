@@ -29,7 +29,8 @@ extension PostgresStore: ReplicaStore {
                         try table.takeOutEarlier(link)
                         guard try table.exists(link) else { return }
                         var names = table.name
-                        if try table.prepare(link, isRebuilding: true).isForeign {
+                        if try table.isForeign(in: link) {
+                            _ = try table.prepare(link, isRebuilding: true)
                             names += ", " + table.stamps
                         }
                         try link.execute("TRUNCATE \(names)")

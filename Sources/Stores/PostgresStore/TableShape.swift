@@ -97,6 +97,11 @@ extension PostgresTable {
         return found
     }
 
+    /// Whether the table that is there was made by somebody else.
+    func isForeign(in link: PostgresLink) throws -> Bool {
+        try foundColumns(link)[Self.stamp] == nil
+    }
+
     /// Another program's table must have everything: nothing of it is changed.
     private func checkForeign(_ found: [String: Column], _ link: PostgresLink) throws {
         for index in schema.fields.indices {

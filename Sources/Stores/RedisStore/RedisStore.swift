@@ -91,7 +91,7 @@ public final class RedisStore: RowStore {
         guard key.values.count == coding.schema.keyCount else {
             throw .refused(store: name, problem: "\(key) is no key of \(key.dataset)")
         }
-        return try await look { connection throws(StoreError) in
+        return try await look(coding) { connection throws(StoreError) in
             guard let reach = try connection.reach(of: key, coding) else { return nil }
             var found: StampedRow?
             try connection.each(coding, reach) { rows in found = rows.first }
@@ -110,7 +110,7 @@ public final class RedisStore: RowStore {
         firsts.limit = isWhole ? .max : end
         let keptMax = isWhole || end > .max / 4 ? .max : max(10_000, 2 * end)
         let (page, reach) = (firsts, coding.reach(of: query))
-        return try await look { connection throws(StoreError) in
+        return try await look(coding) { connection throws(StoreError) in
             var kept: [StampedRow] = []
             try connection.each(coding, reach) { rows throws(StoreError) in
                 kept += try query.matches(among: rows, in: schema, store: name)
@@ -126,7 +126,7 @@ public final class RedisStore: RowStore {
         let schema = coding.schema
         _ = try query.page(of: [], in: schema, store: name)
         let reach = coding.reach(of: query)
-        return try await look { connection throws(StoreError) in
+        return try await look(coding) { connection throws(StoreError) in
             if coding.findsAll(query, within: reach), !coding.isOneRowAKey {
                 return try connection.count(coding, reach)
             }
@@ -163,11 +163,12 @@ public final class RedisStore: RowStore {
     }
 
     /// Reads. Damage is said when it is still there a moment later: a batch that takes the last rows out
-    /// of a key moves the digests right after it.
+    /// of a key moves the digests right after it. A cache has none.
     private func look<Result: Sendable>(
+        _ coding: RowCoding,
         _ body: @escaping @Sendable (isolated RedisConnection) throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
-        for _ in 0..<3 {
+        for _ in 0..<(coding.timeToLive == nil ? 3 : 0) {
             do throws(StoreError) {
                 return try await perform(on: pool, body)
             } catch .damaged {

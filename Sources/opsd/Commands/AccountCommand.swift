@@ -107,20 +107,29 @@ struct AccountSelection {
             }
             return
         }
-        let failures = try await perform(verb, on: ids, act, CoreAccess(configuration))
-        let changed = Set(ids).subtracting(failures.map(\.account))
+        let outcome = try await perform(verb, on: ids, act, configuration)
+        let changed = Set(ids).subtracting(outcome.failures.map(\.account))
         if !changed.isEmpty {
-            let lines = try await AccountLine.all(configuration)
+            var lines = outcome.lines
+            if lines.isEmpty { lines = try await AccountLine.all(configuration) }
             AccountLine.show(lines.filter { changed.contains($0.account_id) }, options)
         }
-        if let failure = CommandFailure.worst(of: failures) { throw failure }
+        if let failure = CommandFailure.worst(of: outcome.failures) { throw failure }
+    }
+
+    private struct Outcome: Sendable {
+        var failures: [(account: String, failure: CommandFailure)] = []
+        /// The accounts after it, where no core was running: opened a second time for that, the state
+        /// might be another command's by then.
+        var lines: [AccountLine] = []
     }
 
     /// Every account is tried, whatever became of the ones before it.
     private func perform(
-        _ verb: String, on ids: [String], _ act: CoreControl.Act, _ access: CoreAccess
-    ) async throws -> [(account: String, failure: CommandFailure)] {
-        var failures: [(account: String, failure: CommandFailure)] = []
+        _ verb: String, on ids: [String], _ act: CoreControl.Act, _ configuration: Configuration
+    ) async throws -> Outcome {
+        let access = CoreAccess(configuration)
+        var outcome = Outcome()
         var offline: [AccountChange] = []
         for id in ids {
             let path = "/control/accounts/\(ServiceClient.segment(id))/\(verb)"
@@ -128,23 +137,23 @@ struct AccountSelection {
                 if try await access.ask(.post, path, act) != nil { continue }
                 offline.append(AccountChange(verb: verb, accountID: id, act: act))
             } catch {
-                failures.append((id, error))
+                outcome.failures.append((id, error))
             }
         }
-        if offline.isEmpty { return failures }
-        let changes = offline
-        return failures
-            + (try await access.withStoppedCore(begins: true) { core in
-                var failures: [(account: String, failure: CommandFailure)] = []
-                for change in changes {
-                    do {
-                        try await change.perform(on: core)
-                    } catch {
-                        failures.append((change.accountID, CoreAccess.failure(error)))
-                    }
+        if offline.isEmpty { return outcome }
+        let (changes, before) = (offline, outcome)
+        return try await access.withStoppedCore(begins: true) { core in
+            var outcome = before
+            for change in changes {
+                do {
+                    try await change.perform(on: core)
+                } catch {
+                    outcome.failures.append((change.accountID, CoreAccess.failure(error)))
                 }
-                return failures
-            })
+            }
+            outcome.lines = AccountLine.all(configuration, of: core)
+            return outcome
+        }
     }
 }
 
@@ -165,18 +174,20 @@ struct AccountLine: Codable {
         if let answer = try await access.ask(.get, "/control/accounts") {
             return try answer.data([AccountLine].self)
         }
-        return try await access.withStoppedCore { core in
-            configuration.accounts.accounts.map { account in
-                let published = core.engine.published
-                let balance = published.balance(account.id)
-                let state = published.account(account.id)
-                return AccountLine(
-                    account_id: account.id, account_type: account.role.rawValue,
-                    status: account.status.rawValue, trading: state?.status.rawValue,
-                    reason: state?.reason, cash: balance?.cash.description,
-                    frozen: balance?.frozen.description,
-                    buying_power: balance?.buyingPower.description)
-            }
+        return try await access.withStoppedCore { all(configuration, of: $0) }
+    }
+
+    static func all(_ configuration: Configuration, of core: TradingCore) -> [AccountLine] {
+        configuration.accounts.accounts.map { account in
+            let published = core.engine.published
+            let balance = published.balance(account.id)
+            let state = published.account(account.id)
+            return AccountLine(
+                account_id: account.id, account_type: account.role.rawValue,
+                status: account.status.rawValue, trading: state?.status.rawValue,
+                reason: state?.reason, cash: balance?.cash.description,
+                frozen: balance?.frozen.description,
+                buying_power: balance?.buyingPower.description)
         }
     }
 
