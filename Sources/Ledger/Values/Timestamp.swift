@@ -28,6 +28,12 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         Timestamp(microseconds: microseconds + seconds * 1_000_000)
     }
 
+    /// Nil when the two are further apart than there are numbers: a store may hold any instant.
+    public func microseconds(since earlier: Timestamp) -> Int64? {
+        let (age, isTooMuch) = microseconds.subtractingReportingOverflow(earlier.microseconds)
+        return isTooMuch ? nil : age
+    }
+
     /// Seconds since the epoch, cut down to whole ones.
     public var seconds: Int64 { Calendar.floorDivide(microseconds, 1_000_000) }
 }

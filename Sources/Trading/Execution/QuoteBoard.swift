@@ -103,7 +103,7 @@ public final class QuoteBoard: Sendable {
 
     /// Somebody else may have written it.
     private func isFresh(_ quote: BrokerQuote, _ symbol: String) -> Bool {
-        let age = now().microseconds - quote.timestamp.microseconds
+        guard let age = now().microseconds(since: quote.timestamp) else { return false }
         let prices = [quote.bidPrice, quote.askPrice, quote.lastPrice]
         return quote.symbol == symbol && age >= -BarWindow.skewSeconds * 1_000_000
             && age < timeToLiveSeconds * 1_000_000 && quote.volume >= 0

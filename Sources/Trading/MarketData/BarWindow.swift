@@ -41,7 +41,7 @@ public struct BarWindow: Sendable, Hashable {
     }
 
     private func isYounger(than seconds: Int64, at now: Timestamp) -> Bool {
-        let age = now.microseconds - fetchedAt.microseconds
+        guard let age = now.microseconds(since: fetchedAt) else { return false }
         return age >= -Self.skewSeconds * 1_000_000 && age < seconds * 1_000_000
     }
 

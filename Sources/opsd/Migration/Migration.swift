@@ -42,11 +42,14 @@ struct Migration {
         let total = try await patiently {
             try await source.count(RowQuery(dataset: schema.dataset))
         }
-        while true {
+        // What lies before the place where an earlier run ended may have changed since then.
+        var isWhole = record.state.cursor == nil
+        for number in 1... {
             try await pass(total)
             let journaled = record.state.journaledInPass
-            if isDry || journaled == 0 { return }
-            guard record.state.pass < Self.passesMax else {
+            if isDry || isWhole && journaled == 0 { return }
+            isWhole = true
+            guard number < Self.passesMax else {
                 throw CommandFailure(
                     .found,
                     "\(wanted.from) goes on changing: the last pass found \(journaled) rows to journal. "
@@ -148,13 +151,17 @@ struct Migration {
     // MARK: Stores
 
     /// Until the target has the rows. What another program had there, and the core has not, is saved first.
-    mutating func deliver() async throws {
+    /// - Returns: false when the target is the source itself and has rows that the core has not: of other
+    ///   days, or written meanwhile. Nothing is done to them.
+    mutating func deliver() async throws -> Bool {
         try await takeOver(wanted.to)
         if try await core.isKeptOut(of: wanted.to) {
+            guard wanted.from != wanted.to else { return false }
             try await saveOverwritten()
             try await core.rebuild(wanted.to, by: operatorName)
         }
         try await core.untilFollowing(wanted.to)
+        return true
     }
 
     /// Has a store take over the rows that lie there and that the core has by now.
@@ -174,8 +181,8 @@ struct Migration {
         try await work.value
     }
 
+    /// Behind what an earlier attempt has saved, which may have taken out a part of it.
     private func saveOverwritten() async throws {
-        try? FileManager.default.removeItem(atPath: record.overwritten)
         var query = RowQuery(dataset: schema.dataset)
         query.limit = Self.pageRows
         while true {

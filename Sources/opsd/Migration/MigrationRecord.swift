@@ -156,12 +156,13 @@ struct MigrationRecord: Sendable {
 
     /// Takes a line out that a crash has cut off: nothing of it was journaled.
     func mend() throws {
-        guard FileManager.default.fileExists(atPath: notes) else { return }
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: notes), options: .alwaysMapped)
-        let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
-        guard end < bytes.count else { return }
-        guard truncate(notes, off_t(end)) == 0 else {
-            throw CommandFailure(.unknown, "\(notes): \(String(cString: strerror(errno)))")
+        for path in [notes, overwritten] where FileManager.default.fileExists(atPath: path) {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
+            let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+            guard end < bytes.count else { continue }
+            guard truncate(path, off_t(end)) == 0 else {
+                throw CommandFailure(.unknown, "\(path): \(String(cString: strerror(errno)))")
+            }
         }
     }
 
@@ -195,7 +196,14 @@ struct MigrationRecord: Sendable {
                 "\(notes): a line is not what was written: "
                     + String(decoding: line.prefix(80), as: UTF8.self))
         }
-        return (json["before"].flatMap { Row($0, of: schema) }, after)
+        guard let before = json["before"], before != .null else { return (nil, after) }
+        guard let row = Row(before, of: schema) else {
+            throw CommandFailure(
+                .unknown,
+                "\(notes): a row of before cannot be read: "
+                    + String(decoding: line.prefix(80), as: UTF8.self))
+        }
+        return (row, after)
     }
 }
 

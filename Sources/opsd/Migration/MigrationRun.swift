@@ -15,6 +15,14 @@ struct MigrationRun {
         let clock = ContinuousClock.now
         var report = MigrationReport(isDry: migration.isDry)
         if abandons || migration.record.state.phase == .undoing {
+            if abandons, keeps {
+                try migration.finish()
+                report.take(migration.record, seconds: 0)
+                return report
+            }
+            if let problem = try await whyNotUndone(migration) {
+                throw CommandFailure(.refused, problem)
+            }
             let outcome = try await migration.undo()
             report.take(migration.record, seconds: 0)
             report.undone = outcome
@@ -28,6 +36,9 @@ struct MigrationRun {
         {
             migration.progress.end()
             guard !isCores, !keeps, !migration.isDry else { throw failure }
+            if let problem = try await whyNotUndone(migration) {
+                throw CommandFailure(failure.status, failure.message + "\n" + problem)
+            }
             let outcome = try await migration.undo()
             throw CommandFailure(
                 failure.status,
@@ -50,14 +61,17 @@ struct MigrationRun {
         let wanted = migration.record.state.wanted
         if !isCores { try await migration.carry() }
         if migration.isDry { return }
-        try await migration.deliver()
+        guard try await migration.deliver() else {
+            report.status = .found
+            report.isSourceLeft = true
+            return try migration.finish()
+        }
         let agreed = try await migration.core.agree(with: wanted.to)
         report.compared = agreed.rows
         if let difference = agreed.difference {
             report.status = .found
             report.difference = difference
-            // The rows of a source that is the target too would go with them.
-            if !isCores, !keeps, wanted.from != wanted.to {
+            if !isCores, !keeps, try await whyNotUndone(migration) == nil {
                 report.undone = try await migration.undo()
             }
             return
@@ -67,6 +81,17 @@ struct MigrationRun {
             report.isSourceLeft = try await migration.core.isKeptOut(of: wanted.from)
         }
         try migration.finish()
+    }
+}
+
+extension MigrationRun {
+    /// A source that opsd writes already would lose the rows that are taken back.
+    private func whyNotUndone(_ migration: Migration) async throws -> String? {
+        let wanted = migration.record.state.wanted
+        guard writesSource, try await !migration.core.isKeptOut(of: wanted.from) else { return nil }
+        return "opsd writes \(wanted.from) by now, and taking the rows back would take them out "
+            + "there: nothing is taken back. Carry on: \(wanted.command), or leave it as it is: "
+            + "opsd migrate --dataset \(wanted.dataset) --abandon --keep"
     }
 }
 
@@ -137,10 +162,15 @@ struct MigrationReport {
                 format: "%.1f MB in %.1f s, %.2f MB/s", Double(counts.bytes) / 1_000_000, seconds,
                 speed))
         if counts.replaced > 0, !isDry { add("saved", folder + "/before.jsonl") }
+        let overwritten = folder + "/overwritten.jsonl"
+        if FileManager.default.fileExists(atPath: overwritten) {
+            add("taken out", "what \(state.wanted.to) had of its own is in \(overwritten)")
+        }
         if isSourceLeft {
             lines.append(
-                "\(state.wanted.from) has rows of other days yet, so opsd does not write "
-                    + "\(state.wanted.dataset) there: migrate them too")
+                "\(state.wanted.from) has rows that the journal does not have, of other days or "
+                    + "written meanwhile, so opsd does not write \(state.wanted.dataset) there: "
+                    + "migrate them too")
         }
         return lines.joined(separator: "\n")
     }
