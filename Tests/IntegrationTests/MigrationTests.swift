@@ -147,6 +147,14 @@ extension RealProcesses {
         func datesChooseAndTheRestStaysWithItsProgram() async throws {
             try await MigrationDesk.run(accounts: 5, days: 20, deals: 3) { migration in
                 let before = try migration.content()
+                // Taken over where it lies: what is of other days is the other program's still.
+                let inPlace = try await migration.migrate(
+                    "--dataset", "deal_hist", "--from", "files", "--to", "files", "--until",
+                    "2026-01-01", "--json")
+                #expect(inPlace.code == 1, "\(inPlace)")
+                #expect(inPlace.documents.last??["rows_created"]?.integer == 5 * 3, "\(inPlace)")
+                #expect(inPlace.documents.last??["source_left"]?.bool == true)
+                #expect(try migration.content() == before)
                 let some = try await migration.migrate(
                     "--dataset", "deal_hist", "--from", "files", "--to", "record", "--since",
                     "2026-01-03", "--until", "20260107", "--json")

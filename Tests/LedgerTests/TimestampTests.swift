@@ -121,4 +121,12 @@ import Testing
         let digits = String(number)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
+
+    @Test func instantsTooFarApartHaveNoDistance() {
+        let (first, last) = (Timestamp(microseconds: .min), Timestamp(microseconds: .max))
+        #expect(last.microseconds(since: first) == nil)
+        #expect(first.microseconds(since: last) == nil)
+        #expect(last.microseconds(since: Timestamp(microseconds: 0)) == .max)
+        #expect(first.microseconds(since: first) == 0)
+    }
 }
