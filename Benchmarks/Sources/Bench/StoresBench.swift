@@ -104,13 +104,15 @@ struct StoresBench {
         try await withServers("stores-accept") { directory, stores in
             var alone: [Double] = []
             var attached: [Double] = []
-            for turn in 0..<3 {
+            for turn in 0..<5 {
+                sync()
                 alone.append(try await acceptP99(directory + "/alone-\(turn)", [:]))
                 // Each core has a journal of its own, of which the stores are to be copies.
                 for store in stores.values {
                     try await store.begin(
                         Set(Datasets.catalogue.schemas.map(\.dataset)), from: nil, as: .empty)
                 }
+                sync()
                 attached.append(try await acceptP99(directory + "/attached-\(turn)", stores))
             }
             return Figure(
@@ -127,7 +129,7 @@ struct StoresBench {
         let datasets = ["orders", "deals", "cash_flows", "balances", "positions"]
         return try await withCore(directory, datasets: datasets, stores: stores) { bench in
             let engine = bench.core.engine
-            let times = try await openLoop(perSecond: 2_000, seconds: 10) { index in
+            let times = try await openLoop(perSecond: 2_000, seconds: 6) { index in
                 let request = AcceptBench.request("ACC_\(index % accounts)")
                 let start = ContinuousClock.now
                 _ = try await engine.performBounded { state, now throws(Refusal) in
