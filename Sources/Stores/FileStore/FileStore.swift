@@ -132,22 +132,38 @@ public actor FileStore: ReplicaStore {
         let respelled = datasets.compactMap { layouts[$0] }
         var removed: [String] = []
         for file in try files(withVanished: true) {
-            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil })?.key {
-                guard datasets.contains(owner) else { continue }
+            let layout: FileLayout
+            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil }) {
+                guard datasets.contains(owner.key) else { continue }
+                layout = owner.value
             } else {
                 // What an earlier layout or spelling had there, if opsd wrote it.
                 guard
-                    earlier.contains(where: { $0.values(ofFile: file) != nil })
-                        || respelled.contains(where: { $0.isOfBefore(file) }),
+                    let former = earlier.first(where: { $0.values(ofFile: file) != nil })
+                        ?? respelled.first(where: { $0.isOfBefore(file) }),
                     try folder.identity(Self.stamps(file)) != nil
                 else { continue }
+                layout = former
             }
             forget(file)
-            try folder.remove(file)
+            try empty(file, layout)
             try folder.remove(Self.stamps(file))
             removed += [file, Self.stamps(file)]
         }
         try folder.flushFolders(of: removed)
+    }
+
+    /// Members that are no rows stay where they are.
+    private func empty(_ file: String, _ layout: FileLayout) throws(StoreError) {
+        var rest = RowFile()
+        if !layout.ignored.isEmpty, let bytes = try folder.read(file) {
+            rest.ignored = IgnoredMembers.find(layout.ignored, in: bytes)
+        }
+        if rest.isEmpty {
+            try folder.remove(file)
+        } else {
+            try folder.replace(file, with: layout.json(rest))
+        }
     }
 
     public func fill(
@@ -193,12 +209,12 @@ public actor FileStore: ReplicaStore {
                 rows.entries[name] = entry
                 rows.vanished[name] = nil
             }
-            if !rows.entries.isEmpty, rows.shows(the: present) { same.insert(file) }
+            if !rows.isEmpty, rows.shows(the: present) { same.insert(file) }
             written.append((file, layout, rows))
         }
         for (file, layout, rows) in written {
             forget(file)
-            if rows.entries.isEmpty {
+            if rows.isEmpty {
                 try folder.remove(file)
             } else if same.contains(file) {
                 try folder.flush(file)
