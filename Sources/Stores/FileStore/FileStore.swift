@@ -193,14 +193,12 @@ public actor FileStore: ReplicaStore {
         try save(state)
     }
 
-    /// Rows first, then their stamps, each kind flushed before the next begins. A file that shows the rows
-    /// already stays as it is, byte for byte: another program may have written it.
+    /// Rows first, then their stamps, each kind flushed before the next begins.
     private func write(
         _ changes: [String: [(name: String, entry: RowFile.Entry?)]],
         _ datasets: [String: String]
     ) throws(StoreError) {
-        var written: [(file: String, layout: FileLayout, rows: RowFile)] = []
-        var same: Set<String> = []
+        var writes: [FileWrite] = []
         for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
             let layout = try layout(datasets[file] ?? "")
             let present = try load(file, layout)
@@ -209,39 +207,19 @@ public actor FileStore: ReplicaStore {
                 rows.entries[name] = entry
                 rows.vanished[name] = nil
             }
-            if !rows.isEmpty, rows.shows(the: present) { same.insert(file) }
-            written.append((file, layout, rows))
+            let isSame = !rows.isEmpty && rows.shows(the: present)
+            writes.append(FileWrite(file: file, layout: layout, rows: rows, isSame: isSame))
         }
-        for (file, layout, rows) in written {
-            forget(file)
-            if rows.isEmpty {
-                try folder.remove(file)
-            } else if same.contains(file) {
-                try folder.flush(file)
-            } else {
-                try folder.replace(file, with: try bytes(of: rows, file, layout))
-            }
+        for write in writes { forget(write.file) }
+        try Abreast.forEach(writes) { [folder] write throws(StoreError) in
+            try write.putRows(in: folder)
         }
-        try folder.flushFolders(of: written.map(\.file))
-        for (file, layout, rows) in written {
-            if rows.entries.isEmpty, rows.vanished.isEmpty {
-                try folder.remove(Self.stamps(file))
-            } else {
-                try folder.replace(Self.stamps(file), with: layout.stampBytes(of: rows))
-                try remember(file, rows)
-            }
+        try folder.flushFolders(of: writes.map(\.file))
+        try Abreast.forEach(writes) { [folder] write throws(StoreError) in
+            try write.putStamps(Self.stamps(write.file), in: folder)
         }
-        try folder.flushFolders(of: written.map { Self.stamps($0.file) })
-    }
-
-    private func bytes(
-        of rows: RowFile, _ file: String, _ layout: FileLayout
-    ) throws(StoreError) -> [UInt8] {
-        do {
-            return try layout.bytes(of: rows)
-        } catch {
-            throw .refused(store: folder.root, problem: "\(file): \(error.problem)")
-        }
+        for write in writes where !write.hasNoStamps { try remember(write.file, write.rows) }
+        try folder.flushFolders(of: writes.map { Self.stamps($0.file) })
     }
 
     // MARK: - Reading
