@@ -63,7 +63,7 @@ let package = Package(
                 "Ledger", "Trading", "Control", "DualWrite", "Connections", "ExactJSON",
                 "FileStore",
                 "SQLiteStore", "RedisStore", "PostgresStore", "CurlClient", "AlpacaBroker",
-                "PaperBroker", "StrictYAML", "TradingHTTP", argumentParser, coreMetrics, crypto,
+                "PaperBroker", "StrictYAML", "TradingHTTP", "Verify", argumentParser, coreMetrics, crypto,
                 httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nioCore, unixSignals,
             ],
             swiftSettings: house),

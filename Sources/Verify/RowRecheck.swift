@@ -49,7 +49,8 @@ struct RowRecheck {
         for key in open { report.add(last(key, suspected[key], failure)) }
     }
 
-    private func look(_ keys: [RowKey]) async throws(StoreError) -> [Difference?] {
+    /// Looks once. Nil where the store has the row as it was journaled.
+    func look(_ keys: [RowKey]) async throws(StoreError) -> [Difference?] {
         let standing = try await StoreStanding(of: check)
         let found = try await check.store.find(keys)
         let journaled = try await check.journaled.rows(keys)

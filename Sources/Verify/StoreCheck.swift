@@ -23,10 +23,10 @@ public struct StoreCheck: Sendable {
         public init() {}
     }
 
-    let name: String
+    public let name: String
+    public let schema: Schema
     let store: any ScannableStore
     let journaled: any JournaledRows
-    let schema: Schema
     let limits: Limits
 
     /// - Parameter name: the store's.

@@ -7,24 +7,32 @@ struct MetricsPage: Sendable {
     let registry: MetricsRegistry
     let children: BuiltinChildren
     let host: HostMetrics
+    let verification: VerificationMetrics
     private let merges: MergeMetrics
 
     static let descriptions =
         Supervisor.metricDescriptions + HealthMonitor.metricDescriptions + MergeMetrics.descriptions
         + CountingLogHandler.metricDescriptions + LogKeeper.metricDescriptions
+        + VerificationMetrics.descriptions
 
-    init(registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String) {
+    init(
+        registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String,
+        verification: VerificationMetrics
+    ) {
         self.registry = registry
         self.children = children
         host = HostMetrics(holding: dataDirectory)
         merges = MergeMetrics(factory: registry)
         registry.addCollector(host.collect)
+        self.verification = verification
+        registry.addCollector(verification.collect)
     }
 
     func scrape(_ format: ExpositionFormat) async -> [UInt8] {
         async let refreshed: Void = host.refresh()
         let answers = await answers()
         await refreshed
+        await verification.refresh()
         let silent = answers.filter { $0.page == nil }.map(\.service)
         // What stands first wins.
         let texts =

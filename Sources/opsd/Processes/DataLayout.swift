@@ -18,6 +18,8 @@ struct DataLayout: Sendable {
     var paperBroker: String { root + "/paper-broker.sqlite" }
     /// A folder for each run of `opsd migrate`, with the rows that it replaced.
     var migrations: String { root + "/migrations" }
+    /// What the last verifications have said.
+    var verify: String { root + "/verify" }
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }

@@ -57,7 +57,8 @@ struct SupervisorProcess {
         let operations = OperationsAPI(
             metrics: MetricsPage(
                 registry: registry, children: children,
-                dataDirectory: configuration.dataDirectory),
+                dataDirectory: configuration.dataDirectory,
+                verification: VerificationMetrics(current: { health.current.value })),
             health: health,
             status: StatusAssembly(
                 health: health, children: children, controlProblem: { stateFile.problem }))

@@ -1,0 +1,125 @@
+import ArgumentParser
+import DualWrite
+import Foundation
+import Ledger
+import StrictYAML
+import Verify
+
+/// Compares the stores with the journal.
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Compare the stores with what was journaled, row by row.",
+        discussion: """
+            Reads every row of the named datasets (all that are in a store, when none is named) in each \
+            of their stores, adds up their digests, and compares them with those that the journal \
+            carries; where they differ, it finds the rows. Rows that change meanwhile are looked at one \
+            by one. Nothing is written, and the core need not run.
+
+            Each difference has a verdict: corrupt, missing, rogue (nobody journaled it), ahead (of an \
+            entry that the journal has not), lag (not there after --deadline), unknown (it could not be \
+            read).
+
+            Exit code 0: all is as journaled. 1: something is not. 3: it could not be told.
+
+            Example: opsd verify positions --store hot --json
+            """)
+
+    @OptionGroup var options: CommonOptions
+    @Argument(help: "Datasets; all that are in a store, when none is named.")
+    var names: [String] = []
+    @Option(help: "Only this store; may be given several times.") var store: [String] = []
+    @Flag(help: "Read everything; so it does without --since and --follow too.") var full = false
+    @Option(help: "Only rows that changed after this entry: a sequence number, or EPOCH-NUMBER.")
+    var since: String?
+    @Flag(help: "Go on, with what changes, until interrupted.") var follow = false
+    @Option(help: "Print so many differences at most of each dataset and store.") var limit = 100
+    @Option(help: "How long a row may lag, in seconds.") var deadline = 10
+    @Option(name: .long, help: "Read no more than so many rows of a store a second.")
+    var rowsPerSecond: Int?
+
+    func validate() throws {
+        guard [full, since != nil, follow].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--full, --since and --follow exclude each other")
+        }
+        guard (0...10_000).contains(limit) else {
+            throw ValidationError("--limit: write a number from 0 to 10000")
+        }
+        guard (0...86_400).contains(deadline) else {
+            throw ValidationError("--deadline: write seconds from 0 to 86400")
+        }
+        if let rowsPerSecond, rowsPerSecond < 1 {
+            throw ValidationError("--rows-per-second: write a number of at least 1")
+        }
+    }
+
+    func run() async throws {
+        let configuration = try options.loadConfiguration()
+        let places = try places(configuration)
+        let run = try await Verification(configuration, places, limits(configuration))
+        let writer = VerificationWriter(isJSON: options.json, limit: limit)
+        if follow {
+            try await run.follow(writer)
+            return
+        }
+        let reports: [CheckReport]
+        if let since {
+            guard let start = SequenceNumber(since) else {
+                throw CommandFailure(
+                    .badInput,
+                    "--since: '\(since)' is no sequence number; write 1099511627818 or 1-42")
+            }
+            reports = await run.recent(after: start, show: writer.show)
+        } else {
+            reports = await run.full(progress: writer.showProgress, show: writer.show)
+        }
+        await run.close()
+        let unwritten = run.note(reports, isWhole: since == nil)
+        writer.showResult(reports)
+        if let unwritten {
+            FileHandle.standardError.write(
+                Data("the daemon will not show what was found: \(unwritten)\n".utf8))
+        }
+        let outcomes = reports.map(\.outcome)
+        if outcomes.contains(.found) { throw CommandFailure(.found, "") }
+        if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+    }
+
+    private func limits(_ configuration: Configuration) -> StoreCheck.Limits {
+        var limits = StoreCheck.Limits()
+        limits.deadline = .seconds(deadline)
+        limits.rowsPerSecond = rowsPerSecond
+        limits.directory = configuration.dataDirectory
+        return limits
+    }
+
+    /// Which datasets are compared in which stores.
+    private func places(_ configuration: Configuration) throws -> [Verification.Place] {
+        let routes = configuration.routeTable.routes
+        let nearest = { (name: String, known: [String]) in
+            NearestName.nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
+        }
+        for name in names where routes[name] == nil {
+            throw CommandFailure(
+                .badInput,
+                "no dataset '\(name)' is in a store\(nearest(name, routes.keys.sorted()))")
+        }
+        let stores = configuration.stores.map(\.name)
+        for name in store where !stores.contains(name) {
+            throw CommandFailure(
+                .badInput, "there is no store '\(name)'\(nearest(name, stores))")
+        }
+        let places = configuration.verifiedPlaces.filter {
+            (names.isEmpty || names.contains($0.dataset))
+                && (store.isEmpty || store.contains($0.store))
+        }
+        guard !places.isEmpty else {
+            throw CommandFailure(
+                .badInput,
+                routes.isEmpty
+                    ? "the configuration brings no dataset to a store: there is nothing to compare"
+                    : "none of these datasets is in one of these stores")
+        }
+        return places
+    }
+}

@@ -1,0 +1,117 @@
+import DualWrite
+import Ledger
+import Verify
+
+/// The checks of one command: datasets in stores against the journal.
+struct Verification {
+    struct Place: Hashable {
+        let dataset: String
+        let store: String
+    }
+
+    private let stores: [String: LateStore]
+    private let journal: JournalView
+    private let checks: [StoreCheck]
+    private let book: VerificationBook
+
+    private static let followPause = Duration.milliseconds(100)
+
+    init(
+        _ configuration: Configuration, _ places: [Place], _ limits: StoreCheck.Limits
+    ) async throws(CommandFailure) {
+        let catalogue = configuration.catalogue
+        stores = OpenStores(configuration: configuration, catalogue: catalogue).all()
+        do {
+            journal = try await JournalView(DataLayout(configuration), catalogue)
+        } catch {
+            throw CommandFailure(.unknown, error.description)
+        }
+        var checks: [StoreCheck] = []
+        for place in places {
+            guard let schema = catalogue[place.dataset], let store = stores[place.store] else {
+                continue
+            }
+            checks.append(
+                StoreCheck(schema, in: place.store, store, against: journal, limits: limits))
+        }
+        self.checks = checks
+        book = VerificationBook(DataLayout(configuration))
+    }
+
+    /// - Returns: why it could not be written down; nil when it was.
+    func note(_ reports: [CheckReport], isWhole: Bool) -> FileWriteError? {
+        do throws(FileWriteError) {
+            for report in reports { try book.note(report, isWhole: isWhole, at: .now()) }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    func close() async {
+        for store in stores.values { await store.pooled?.close() }
+    }
+
+    /// One after the other: each may take what memory there is for one.
+    func full(
+        progress: @escaping @Sendable (Place, Int) -> Void, show: (CheckReport) -> Void
+    ) async -> [CheckReport] {
+        var reports: [CheckReport] = []
+        for check in checks {
+            let place = Place(dataset: check.schema.dataset, store: check.name)
+            let report = await check.full { progress(place, $0) }
+            show(report)
+            reports.append(report)
+        }
+        return reports
+    }
+
+    func recent(
+        after sequence: SequenceNumber, show: (CheckReport) -> Void
+    ) async -> [CheckReport] {
+        var reports: [CheckReport] = []
+        for check in checks {
+            let report = await check.recent(after: sequence)
+            show(report)
+            reports.append(report)
+        }
+        return reports
+    }
+
+    /// Each change, in every store on its own, until the task is cancelled.
+    func follow(
+        _ writer: VerificationWriter
+    ) async throws(CommandFailure) {
+        let start: SequenceNumber
+        do {
+            start = try await journal.head()
+        } catch {
+            throw CommandFailure(.unknown, error.description)
+        }
+        await withDiscardingTaskGroup { group in
+            for check in checks {
+                group.addTask {
+                    let place = Place(dataset: check.schema.dataset, store: check.name)
+                    var follower = ChangeFollower(check, after: start)
+                    var problem: String?
+                    while !Task.isCancelled {
+                        let step = await follower.step()
+                        writer.show(step, at: place)
+                        if step.problem != problem { writer.show(problem: step.problem, at: place) }
+                        problem = step.problem
+                        try? await Task.sleep(for: Self.followPause)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Configuration {
+    /// Every dataset in every store that its route writes.
+    var verifiedPlaces: [Verification.Place] {
+        routeTable.routes.sorted { $0.key < $1.key }.flatMap { dataset, route in
+            route.writes.map { Verification.Place(dataset: dataset, store: $0) }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import Dispatch
+import Foundation
+import Ledger
+import Verify
+
+/// What the last verifications have said, in a file for each dataset and store of the data directory, so
+/// that the daemon shows what commands have found, whoever ran them.
+struct VerificationBook: Sendable {
+    struct Page: Codable, Equatable, Sendable {
+        var dataset: String
+        var store: String
+        /// `equal`, `found`, `unknown`.
+        var outcome: String
+        /// Microseconds since 1970, as the others.
+        var finishedAt: Int64
+        var verdicts: [String: Int]
+        var rowsCompared: Int
+        /// Ever since the file was begun.
+        var rowsComparedTotal: Int
+        /// When all that was looked at was as journaled last.
+        var equalAt: Int64?
+        /// When every row was read from the store last, and was as journaled.
+        var provenAt: Int64?
+        /// As of which entry that was.
+        var provenSequence: Int64?
+
+        enum CodingKeys: String, CodingKey {
+            case dataset, store, outcome, verdicts
+            case finishedAt = "finished_at"
+            case rowsCompared = "rows_compared"
+            case rowsComparedTotal = "rows_compared_total"
+            case equalAt = "equal_at"
+            case provenAt = "proven_at"
+            case provenSequence = "proven_sequence"
+        }
+    }
+
+    /// Those that a difference may have, and `unexamined`: rows that differ, and were not looked at one by
+    /// one.
+    static let verdicts =
+        Verdict.allCases.filter { $0 != .equal }.map(\.rawValue) + ["unexamined"]
+
+    private let layout: DataLayout
+
+    init(_ layout: DataLayout) {
+        self.layout = layout
+    }
+
+    /// - Parameter isWhole: whether every row was read.
+    func note(
+        _ report: CheckReport, isWhole: Bool, at now: Timestamp
+    ) throws(FileWriteError) {
+        try PrivateFile.makeDirectory(layout.verify)
+        let path = path(report.dataset, report.store)
+        let before = Self.read(path)
+        var verdicts = Dictionary(
+            uniqueKeysWithValues: report.counts.map { ($0.key.rawValue, $0.value) })
+        if report.unexamined > 0 { verdicts["unexamined"] = report.unexamined }
+        var page = Page(
+            dataset: report.dataset, store: report.store, outcome: "\(report.outcome)",
+            finishedAt: now.microseconds, verdicts: verdicts, rowsCompared: report.rowsCompared,
+            rowsComparedTotal: (before?.rowsComparedTotal ?? 0) + report.rowsCompared,
+            equalAt: before?.equalAt, provenAt: before?.provenAt,
+            provenSequence: before?.provenSequence)
+        if report.outcome == .equal {
+            page.equalAt = now.microseconds
+            if isWhole {
+                page.provenAt = now.microseconds
+                page.provenSequence = report.through?.rawValue
+            }
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        guard let data = try? encoder.encode(page) else { return }
+        try PrivateFile.replace(path, String(decoding: data, as: UTF8.self) + "\n")
+    }
+
+    /// By dataset and store. Of these places alone: others may be of an earlier configuration.
+    func pages(of places: [Verification.Place]) -> [Page] {
+        places.compactMap { Self.read(path($0.dataset, $0.store)) }
+    }
+
+    private func path(_ dataset: String, _ store: String) -> String {
+        "\(layout.verify)/\(dataset)@\(store).json"
+    }
+
+    /// Nil for one that is not there, or that is none: the next verification writes it anew.
+    private static func read(_ path: String) -> Page? {
+        FileManager.default.contents(atPath: path).flatMap {
+            try? JSONDecoder().decode(Page.self, from: $0)
+        }
+    }
+}

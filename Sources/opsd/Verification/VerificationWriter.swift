@@ -1,0 +1,151 @@
+import Foundation
+import Ledger
+import TradingHTTP
+import Verify
+
+/// Prints what a verification has found: a line a difference, a line a dataset and store, the result.
+struct VerificationWriter: Sendable {
+    let isJSON: Bool
+    /// Differences of one report that are printed.
+    let limit: Int
+
+    /// What is new; nothing where nothing is.
+    func show(_ step: ChangeFollower.Step, at place: Verification.Place) {
+        for difference in step.found { show(difference, in: place.store) }
+        for difference in step.mended { show(difference, in: place.store, isMended: true) }
+    }
+
+    /// When it is another one than before.
+    func show(problem: String?, at place: Verification.Place) {
+        let words = problem.map { "cannot be looked at: \($0)" } ?? "can be looked at again"
+        FileHandle.standardError.write(
+            Data("\(place.dataset) in \(place.store) \(words)\n".utf8))
+    }
+
+    func show(_ report: CheckReport) {
+        for difference in report.differences.prefix(limit) { show(difference, in: report.store) }
+        if isJSON {
+            printObject { json in
+                json.member("dataset", report.dataset)
+                json.member("store", report.store)
+                members(of: report, &json)
+            }
+            return
+        }
+        let more = report.differences.count - limit
+        if more > 0 { printLine("… and \(more) more: --limit shows them") }
+        printLine(line(of: report))
+        for problem in report.problems { printLine("    \(problem)") }
+    }
+
+    func showResult(_ reports: [CheckReport]) {
+        let outcomes = reports.map(\.outcome)
+        let outcome =
+            outcomes.contains(.found) ? "found" : outcomes.contains(.unknown) ? "unknown" : "equal"
+        let rows = reports.reduce(0) { $0 + $1.rowsCompared }
+        let differing = reports.reduce(0) { $0 + Self.differing($1) }
+        if isJSON {
+            printObject { json in
+                json.member("outcome", outcome)
+                json.member("rows_compared", rows)
+                json.member("differences", differing)
+            }
+            return
+        }
+        switch outcome {
+        case "found": printLine("\(differing) of \(rows) rows are not as they were journaled")
+        case "unknown": printLine("nothing was found, but not everything could be read")
+        default: printLine("all \(rows) rows are as they were journaled")
+        }
+    }
+
+    /// On a terminal, how many rows have been read.
+    func showProgress(_ place: Verification.Place, _ rows: Int) {
+        guard !isJSON, isatty(2) == 1, rows > 0 else { return }
+        FileHandle.standardError.write(
+            Data("\r\(place.dataset) in \(place.store): \(rows) rows\u{1B}[K\r".utf8))
+    }
+
+    private static func differing(_ report: CheckReport) -> Int {
+        report.unexamined
+            + report.counts.reduce(0) { $0 + ($1.key == .unknown ? 0 : $1.value) }
+    }
+
+    private func line(of report: CheckReport) -> String {
+        let place = "\(report.dataset) in \(report.store): "
+        let through = report.through.map { ", as of entry \($0)" } ?? ""
+        var counts = report.counts.sorted { $0.key.rawValue < $1.key.rawValue }
+            .map { "\($0.value) \($0.key.rawValue)" }
+        if report.unexamined > 0 { counts.append("\(report.unexamined) more that differ") }
+        switch report.outcome {
+        case .equal: return place + "equal, \(report.rowsCompared) rows\(through)"
+        case .found:
+            return place
+                + "\(counts.joined(separator: ", ")) of \(report.rowsCompared) rows\(through)"
+        case .unknown: return place + "unknown"
+        }
+    }
+
+    private func members(of report: CheckReport, _ json: inout JSONWriter) {
+        json.member("outcome", "\(report.outcome)")
+        json.member("rows_compared", report.rowsCompared)
+        json.member("through", report.through?.description)
+        json.name("verdicts")
+        json.object { json in
+            for (verdict, count) in report.counts.sorted(by: { $0.key.rawValue < $1.key.rawValue })
+            {
+                json.name(verdict.rawValue)
+                json.value(count)
+            }
+        }
+        json.member("unexamined", report.unexamined)
+        json.name("problems")
+        json.array(report.problems) { $0.value($1) }
+    }
+
+    private func show(_ difference: Difference, in store: String, isMended: Bool = false) {
+        let key = difference.key?.description ?? difference.dataset
+        if isJSON {
+            printObject { json in
+                json.member("dataset", difference.dataset)
+                json.member("store", store)
+                json.member("key", difference.key.map { "\($0)" })
+                json.member(
+                    "verdict", isMended ? Verdict.equal.rawValue : difference.verdict.rawValue)
+                json.member("problem", isMended ? nil : difference.problem)
+                json.member("journaled_sequence", difference.journaledSequence?.description)
+                json.member("found_sequence", difference.found?.sequence.description)
+                json.name("fields")
+                json.array(difference.fields) { json, field in
+                    json.object { json in
+                        json.member("field", field.field)
+                        json.name("journaled")
+                        json.value(field.journaled)
+                        json.name("found")
+                        json.value(field.found)
+                    }
+                }
+            }
+            return
+        }
+        if isMended {
+            return printLine("equal \(key) in \(store): it is as journaled again")
+        }
+        let fields = difference.fields.map { ": \($0.field) is \($0.found), not \($0.journaled)" }
+        printLine(
+            "\(difference.verdict.rawValue) \(key) in \(store): \(difference.problem)\(fields.joined(separator: ""))"
+        )
+    }
+
+    /// At once, because who follows waits for it. What would move the cursor of a terminal is left out.
+    private func printLine(_ line: String) {
+        let line = isJSON ? line : ScreenText.cut(line, to: nil)
+        try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8))
+    }
+
+    private func printObject(_ body: (inout JSONWriter) -> Void) {
+        var writer = JSONWriter()
+        writer.object(body)
+        printLine(writer.text)
+    }
+}

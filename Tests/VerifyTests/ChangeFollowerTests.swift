@@ -1,0 +1,97 @@
+import Ledger
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Verify
+
+@Suite(.timeLimit(.minutes(1))) struct ChangeFollowerTests {
+    private let journal = MemoryJournal(seed: 5)
+    private let copy: MemoryCopy
+    private var follower: ChangeFollower
+    private let start = ContinuousClock.now
+    private let key = MemoryJournal.key(1)
+
+    init() {
+        copy = MemoryCopy(journal)
+        var limits = StoreCheck.Limits()
+        limits.deadline = .seconds(2)
+        let check = StoreCheck(
+            MemoryJournal.schema, in: "memory", copy, against: journal, limits: limits)
+        follower = ChangeFollower(check, after: SequenceNumber(epoch: 1, number: 0))
+    }
+
+    private func row(_ days: Int64) -> Row {
+        Row(dataset: "held", values: key.values + [.integer(days), .null])
+    }
+
+    private mutating func step(_ milliseconds: Int) async -> ChangeFollower.Step {
+        await follower.step(at: start + .milliseconds(milliseconds))
+    }
+
+    @Test mutating func whatIsRightIsNotSaid() async {
+        journal.put(key, row(1))
+        copy.follow()
+        let step = await step(0)
+        #expect(step.rowsCompared == 1)
+        #expect(step.found.isEmpty)
+        #expect(await self.step(1).rowsCompared == 0, "it is not looked at again")
+    }
+
+    @Test mutating func whatLagsIsSaidWhenTheDeadlineIsOver() async {
+        journal.put(key, row(1))
+        for time in [0, 1_000, 1_999] { #expect(await step(time).found.isEmpty) }
+        #expect(await step(2_000).found.map(\.verdict) == [.lag])
+        #expect(await step(2_100).found.isEmpty, "once")
+        copy.follow()
+        #expect(await step(2_200).mended.map(\.verdict) == [.lag])
+        #expect(follower.open.isEmpty)
+    }
+
+    /// It is looked at twice, and what lags beside it keeps it waiting for nothing.
+    @Test mutating func whatIsWrongIsSaidAtOnceBesideWhatLags() async {
+        journal.put(key, row(1))
+        copy.follow()
+        copy.change { content in
+            content.found[key] = .row(
+                StampedRow(row: row(7), sequence: SequenceNumber(epoch: 1, number: 1)))
+        }
+        journal.put(MemoryJournal.key(2), nil)
+        #expect(await step(0).found.isEmpty)
+        let found = await step(100).found
+        #expect(found.map(\.verdict) == [.corrupt])
+        #expect(found.first?.fields.map(\.field) == ["days"])
+    }
+
+    /// Not even when the store is away for long.
+    @Test mutating func whatCouldNotBeReadIsLookedAtWhenItCanBe() async {
+        journal.put(key, row(1))
+        copy.change { $0.failure = .unavailable(store: "memory", problem: "it is away") }
+        for time in [0, 60_000] {
+            let step = await step(time)
+            #expect(step.found.isEmpty)
+            #expect(step.problem == "memory did not answer: it is away")
+        }
+        copy.change { $0.failure = nil }
+        let late = await step(60_100)
+        #expect(late.found.map(\.verdict) == [.lag])
+        copy.follow()
+        #expect(await step(60_200).mended.count == 1)
+    }
+
+    /// A difference that changes is said again; what it was before is not.
+    @Test mutating func anotherDifferenceOfTheSameRowIsSaid() async {
+        journal.put(key, row(1))
+        copy.follow()
+        copy.change { $0.found[key] = nil }
+        _ = await step(0)
+        #expect(await step(1).found.map(\.verdict) == [.missing])
+        copy.change { content in
+            content.found[key] = .row(
+                StampedRow(row: row(7), sequence: SequenceNumber(epoch: 1, number: 1)))
+        }
+        _ = await step(2)
+        #expect(await step(3).found.map(\.verdict) == [.corrupt])
+        #expect(follower.open.count == 1)
+    }
+}
