@@ -16,17 +16,13 @@ public struct ChangeFollower: Sendable {
         public var rowsCompared = 0
     }
 
-    private struct Waiting {
-        let since: ContinuousClock.Instant
-        /// What the last look has found.
-        var suspected: Difference?
-    }
-
     private let check: StoreCheck
     private var position: SequenceNumber
-    private var waiting: [RowKey: Waiting] = [:]
+    private var waiting: [RowKey: RowSuspicion] = [:]
     /// What has been said.
     public private(set) var open: [RowKey: Difference] = [:]
+    /// Those of them that have not been looked at again in this turn.
+    private var openTurn: [RowKey] = []
 
     /// Rows that wait at most, and differences that are watched; until there are fewer, no further changes
     /// are taken up.
@@ -48,51 +44,71 @@ public struct ChangeFollower: Sendable {
                 let changes = try await check.journaled.changes(
                     after: position, in: check.schema.dataset)
                 for key in changes.rows.keys where waiting[key] == nil {
-                    waiting[key] = Waiting(since: now)
+                    waiting[key] = RowSuspicion()
                 }
                 position = changes.through
+            } else {
+                step.problem = "\(Self.rowsMax) rows differ or are late: no more are looked at"
             }
-            let keys = Array(waiting.keys) + Array(open.keys.prefix(Self.openRows))
-            for start in stride(from: 0, to: keys.count, by: Self.batchRows) {
-                let batch = Array(keys[start..<min(keys.count, start + Self.batchRows)])
-                let differences = try await RowRecheck(check: check).look(batch)
-                for (key, difference) in zip(batch, differences) {
-                    take(difference, of: key, at: now, &step)
-                }
-                step.rowsCompared += batch.count
+            var batch: [RowKey: RowSuspicion] = [:]
+            for (key, suspicion) in waiting {
+                batch[key] = suspicion
+                if batch.count < Self.batchRows { continue }
+                try await look(batch, at: now, &step)
+                batch = [:]
             }
+            for key in someOpen() { batch[key] = RowSuspicion() }
+            if !batch.isEmpty { try await look(batch, at: now, &step) }
         } catch {
             step.problem = error.description
         }
         return step
     }
 
+    /// Of what was said, the next ones, without what is looked at anyway.
+    private mutating func someOpen() -> [RowKey] {
+        if openTurn.isEmpty { openTurn = Array(open.keys) }
+        let some = openTurn.suffix(Self.openRows)
+        openTurn.removeLast(some.count)
+        return some.filter { open[$0] != nil && waiting[$0] == nil }
+    }
+
+    private mutating func look(
+        _ batch: [RowKey: RowSuspicion], at now: ContinuousClock.Instant, _ step: inout Step
+    ) async throws(StoreError) {
+        for (key, difference) in try await RowRecheck(check: check).look(batch) {
+            take(difference, of: key, at: now, &step)
+        }
+        step.rowsCompared += batch.count
+    }
+
     private mutating func take(
         _ difference: Difference?, of key: RowKey, at now: ContinuousClock.Instant,
         _ step: inout Step
     ) {
-        guard let difference else {
+        if let difference, let said = open[key], said.isSame(as: difference) {
             waiting[key] = nil
-            if let mended = open.removeValue(forKey: key) { step.mended.append(mended) }
             return
         }
-        if let said = open[key] {
+        var suspicion = waiting[key] ?? RowSuspicion()
+        switch suspicion.take(difference, at: now) {
+        case .equal:
             waiting[key] = nil
-            if said == difference { return }
-            open[key] = nil
+            if let mended = open.removeValue(forKey: key) { step.mended.append(mended) }
+        case .wrong(let difference): say(difference, of: key, &step)
+        case .open:
+            waiting[key] = suspicion
+            if let difference, difference.verdict == .lag, let since = suspicion.lateSince,
+                since.duration(to: now) >= check.limits.deadline
+            {
+                say(difference, of: key, &step)
+            }
         }
-        var present = waiting[key] ?? Waiting(since: now)
-        let isLate = present.since.duration(to: now) >= check.limits.deadline
-        // What is wrong is looked at twice.
-        let isSure =
-            difference.verdict == .lag ? isLate : present.suspected == difference
-        if isSure {
-            waiting[key] = nil
-            open[key] = difference
-            step.found.append(difference)
-        } else {
-            present.suspected = difference
-            waiting[key] = present
-        }
+    }
+
+    private mutating func say(_ difference: Difference, of key: RowKey, _ step: inout Step) {
+        waiting[key] = nil
+        open[key] = difference
+        step.found.append(difference)
     }
 }

@@ -18,12 +18,13 @@ struct DifferenceSearch {
     func keys(in accounts: Set<String>) async throws(StoreError) -> Found {
         let journaled = HashedRows(check)
         let asOf = try await journaled.run(accounts)
-        let changes = try await check.journaled.changes(
+        let changes = try await check.journaled.changesAndDigests(
             after: min(asOf, since), in: check.schema.dataset)
         let key = check.journaled.digestKey
         let moved = Set(changes.rows.keys.map { key.keyHash($0) })
         var differing: Set<UInt64> = []
         var found = Found()
+        try await journaled.expectWhole(accounts, against: changes)
         let numbers = await scan.numbers(of: accounts)
         for part in 0..<RowHashes.partCount {
             let lies = try await scan.hashes.part(part).filter { numbers.contains($0.scope) }
@@ -76,6 +77,7 @@ struct DifferenceSearch {
 private actor HashedRows {
     private let check: StoreCheck
     let hashes: RowHashes
+    private var accounts = AccountNumbers()
 
     init(_ check: StoreCheck) {
         self.check = check
@@ -91,9 +93,42 @@ private actor HashedRows {
                 entries.append(
                     RowHashes.Entry(
                         key: key.keyHash(stamped.row.key(in: schema)),
-                        row: key.hash(stamped.row.encoded(keyCount: schema.keyCount)), scope: 0))
+                        row: key.hash(stamped.row.encoded(keyCount: schema.keyCount)),
+                        scope: await self.number(of: stamped.row.account(in: schema))))
             }
             try await hashes.append(entries)
+        }
+    }
+
+    private func number(of account: String) -> Int32 { accounts.number(of: account) }
+
+    /// The rows that a store is compared with must themselves add up, or a store would be found guilty of
+    /// what is wrong with them.
+    func expectWhole(
+        _ wanted: Set<String>, against changes: JournaledChanges
+    ) async throws(StoreError) {
+        let (schema, key) = (check.schema, check.journaled.digestKey)
+        var expected: [String: Digest] = [:]
+        for (scope, digest) in changes.digests { expected[scope.account] = digest }
+        for journaled in changes.rows.values {
+            guard let row = journaled.row else { continue }
+            let hash = key.hash(row.encoded(keyCount: schema.keyCount))
+            expected[row.account(in: schema), default: .empty].remove(hash)
+        }
+        let moved = Set(changes.rows.keys.map { key.keyHash($0) })
+        var sums = [Digest](repeating: .empty, count: accounts.names.count)
+        for part in 0..<RowHashes.partCount {
+            for entry in try await hashes.part(part) where !moved.contains(entry.key) {
+                sums[Int(entry.scope)].add(entry.row)
+            }
+        }
+        let found = Dictionary(zip(accounts.names, sums), uniquingKeysWith: { $1 })
+        for account in wanted.sorted()
+        where found[account, default: .empty] != expected[account, default: .empty] {
+            throw .damaged(
+                store: "checkpoint",
+                problem: "its \(schema.dataset) of account '\(account)' are not those that the "
+                    + "journal's digests tell, so the store cannot be compared with them")
         }
     }
 }

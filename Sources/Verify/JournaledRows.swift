@@ -15,8 +15,17 @@ public protocol JournaledRows: Sendable {
     /// How rows stand as of one entry, the newest there is when it is asked, in their order.
     func rows(_ keys: [RowKey]) async throws(StoreError) -> [JournaledRow]
 
-    /// What has become of a dataset after an entry. Throws where the journal does not reach back so far.
+    /// The row that an entry put; nil where it put none under this key, or is not there any more.
+    func row(_ key: RowKey, putBy sequence: SequenceNumber) async throws(StoreError) -> Row?
+
+    /// The rows of a dataset that changed after an entry. Throws where the journal does not reach back so
+    /// far.
     func changes(
+        after sequence: SequenceNumber, in dataset: String
+    ) async throws(StoreError) -> JournaledChanges
+
+    /// The same, with the digests of all rows as they stand at the end.
+    func changesAndDigests(
         after sequence: SequenceNumber, in dataset: String
     ) async throws(StoreError) -> JournaledChanges
 
@@ -38,7 +47,8 @@ public struct JournaledRow: Sendable, Hashable {
     public let key: RowKey
     /// Nil when there is none.
     public let row: Row?
-    /// The entry that changed it last; nil where there is no row and it is not known since when.
+    /// The entry that changed it last. Where there is no row, one at which it was gone already; nil where
+    /// there never was one as far as is known.
     public let sequence: SequenceNumber?
     public let asOf: SequenceNumber
 
@@ -56,11 +66,11 @@ public struct JournaledChanges: Sendable {
     public var through: SequenceNumber
     /// The rows that changed, each as it stands at the end.
     public var rows: [RowKey: JournaledRow]
-    /// Of every account's rows as they stand at the end.
+    /// Of every account's rows as they stand at the end; none where they were not asked for.
     public var digests: [DigestScope: Digest]
 
     public init(
-        through: SequenceNumber, rows: [RowKey: JournaledRow], digests: [DigestScope: Digest]
+        through: SequenceNumber, rows: [RowKey: JournaledRow], digests: [DigestScope: Digest] = [:]
     ) {
         self.through = through
         self.rows = rows

@@ -6,11 +6,13 @@ struct RowJudge {
 
     /// - Parameters:
     ///   - applied: what the store said before the row was read; it may trail its rows, never lead them.
+    ///   - awaited: an entry that changed the row and was not there at an earlier look.
     ///   - found: what lies there; nil for nothing.
     ///   - journaled: as of an entry that was the newest after the row was read.
     /// - Returns: nil when the two are equal.
     func difference(
-        _ journaled: JournaledRow, found: FoundRow?, applied: SequenceNumber
+        _ journaled: JournaledRow, found: FoundRow?, applied: SequenceNumber,
+        awaited: SequenceNumber? = nil
     ) -> Difference? {
         let isDue = journaled.sequence.map { $0 <= applied } ?? true
         switch found {
@@ -21,7 +23,8 @@ struct RowJudge {
         case .damaged(let damaged)?:
             return make(.corrupt, "\(damaged.place): \(damaged.problem)", journaled)
         case .row(let stamped)?:
-            return difference(journaled, stamped, isDue: isDue)
+            let isOverdue = awaited.map { $0 <= applied && stamped.sequence < $0 } ?? false
+            return difference(journaled, stamped, isDue: isDue || isOverdue)
         }
     }
 

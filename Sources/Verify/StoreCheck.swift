@@ -48,6 +48,7 @@ public struct StoreCheck: Sendable {
     public func recent(after sequence: SequenceNumber) async -> CheckReport {
         var report = CheckReport(dataset: schema.dataset, store: name)
         do throws(StoreError) {
+            guard try await isOurs(&report) else { return report }
             let changes = try await journaled.changes(after: sequence, in: schema.dataset)
             report.rowsCompared = changes.rows.count
             await recheck.run(Array(changes.rows.keys), &report)
@@ -92,29 +93,38 @@ public struct StoreCheck: Sendable {
     private func full(
         _ report: inout CheckReport, _ progress: @escaping @Sendable (Int) async -> Void
     ) async throws(StoreError) -> Bool {
-        let standing = try await StoreStanding(of: self)
-        let scan = StoreScan(self)
+        guard try await isOurs(&report) else { return true }
+        let applied = try await StoreStanding.applied(of: self)
+        let scan = StoreScan(self, applied: applied)
         try await scan.run(progress)
-        report.rowsCompared = await scan.hashes.count
-        let changes = try await journaled.changes(after: standing.applied, in: schema.dataset)
+        let changes = try await journaled.changesAndDigests(after: applied, in: schema.dataset)
         report.digests = changes.digests
-        for damaged in await scan.damaged where damaged.key == nil {
-            report.add(
-                Difference(
-                    dataset: schema.dataset, key: nil, verdict: .corrupt,
-                    problem: "\(damaged.place): \(damaged.problem)"))
-        }
+        let sums = try await scan.sums(against: changes)
+        report.rowsCompared = max(await scan.hashes.count, sums.journaledRows)
         var suspects = await scan.suspects.union(changes.rows.keys)
-        report.unexamined = await scan.unexamined
-        let scopes = try await scan.scopesThatDiffer(from: changes)
-        if !scopes.isEmpty {
-            let search = DifferenceSearch(check: self, scan: scan, since: standing.applied)
-            let found = try await search.keys(in: scopes)
-            report.unexamined += found.unexamined
+        var unexamined = await scan.unexamined
+        if !sums.differing.isEmpty {
+            let search = DifferenceSearch(check: self, scan: scan, since: applied)
+            let found = try await search.keys(in: sums.differing)
+            unexamined += found.unexamined
             suspects.formUnion(found.keys)
         }
         await recheck.run(Array(suspects), &report)
+        let second = SecondLook(self, litter: await scan.litter, repeated: sums.repeated)
+        for difference in try await second.differences() { report.add(difference) }
+        _ = try await StoreStanding.applied(of: self)
         report.through = changes.through
-        return scopes.isEmpty || report.outcome != .equal
+        let isConclusive = sums.differing.isEmpty || report.outcome != .equal
+        // Of those nobody has looked at any, and none that was looked at was wrong.
+        if report.outcome == .found { report.unexamined = unexamined }
+        return isConclusive && (unexamined == 0 || report.outcome == .found)
+    }
+
+    /// Whether the store is a copy of this journal; said in the report where it is not.
+    private func isOurs(_ report: inout CheckReport) async throws(StoreError) -> Bool {
+        guard case .ahead(let problem) = try await StoreStanding(of: self) else { return true }
+        report.add(
+            Difference(dataset: schema.dataset, key: nil, verdict: .ahead, problem: problem))
+        return false
     }
 }

@@ -4,31 +4,32 @@ internal import Ledger
 actor StoreScan {
     private let check: StoreCheck
     let hashes: RowHashes
-    private(set) var damaged: [DamagedRow] = []
-    /// Rows to be looked at whatever the sums say: damaged ones, those without a stamp.
+    /// What lies there and is no row of any key, by its place.
+    private(set) var litter: [String: DamagedRow] = [:]
+    /// Rows to be looked at whatever the sums say: damaged ones, those without a stamp, and those whose
+    /// stamp is of an entry after the one at which the store stands.
     private(set) var suspects: Set<RowKey> = []
     /// What was strange besides, beyond the limit.
     private(set) var unexamined = 0
+    private let applied: SequenceNumber
     private var accounts = AccountNumbers()
 
-    init(_ check: StoreCheck) {
+    /// - Parameter applied: where the store stood before.
+    init(_ check: StoreCheck, applied: SequenceNumber) {
         self.check = check
+        self.applied = applied
         hashes = RowHashes(
             directory: check.limits.directory, memoryMax: check.limits.memoryRowsMax)
     }
 
     func run(_ progress: @escaping @Sendable (Int) async -> Void) async throws(StoreError) {
-        let start = ContinuousClock.now
-        let perSecond = check.limits.rowsPerSecond
+        let pace = ScanPace(check.limits.rowsPerSecond)
         try await check.store.scan(check.schema.dataset, account: nil) {
             found async throws(StoreError) in
             try await self.take(found)
             let count = await self.hashes.count
             await progress(count)
-            if let perSecond {
-                let due = start + .seconds(1) * (Double(count) / Double(perSecond))
-                try? await Task.sleep(until: due, clock: .continuous)
-            }
+            await pace.wait(count)
         }
     }
 
@@ -38,7 +39,7 @@ actor StoreScan {
         entries.reserveCapacity(found.count)
         for case .row(let stamped) in found {
             let rowKey = stamped.row.key(in: schema)
-            if stamped.sequence == .none { suspect(rowKey) }
+            if stamped.sequence == .none || stamped.sequence > applied { suspect(rowKey) }
             entries.append(
                 RowHashes.Entry(
                     key: key.keyHash(rowKey),
@@ -48,8 +49,8 @@ actor StoreScan {
         for case .damaged(let row) in found {
             if let key = row.key {
                 suspect(key)
-            } else if damaged.count < check.limits.examinedMax {
-                damaged.append(row)
+            } else if litter.count < check.limits.examinedMax {
+                litter[row.place] = row
             } else {
                 unexamined += 1
             }
@@ -65,29 +66,44 @@ actor StoreScan {
         }
     }
 
-    /// The accounts whose rows do not add up to what was journaled of them, apart from rows that changed
-    /// meanwhile.
-    func scopesThatDiffer(from changes: JournaledChanges) async throws(StoreError) -> Set<String> {
+    struct Sums {
+        /// The accounts whose rows do not add up to what was journaled of them, apart from rows that
+        /// changed meanwhile.
+        var differing: Set<String> = []
+        /// The hashes of keys that came more than once.
+        var repeated: Set<UInt64> = []
+        /// As many as there should be.
+        var journaledRows = 0
+    }
+
+    func sums(against changes: JournaledChanges) async throws(StoreError) -> Sums {
         let (schema, key) = (check.schema, check.journaled.digestKey)
+        var sums = Sums()
         var moved: Set<UInt64> = []
         var expected: [String: Digest] = [:]
-        for (scope, digest) in changes.digests { expected[scope.account] = digest }
+        for (scope, digest) in changes.digests {
+            expected[scope.account] = digest
+            sums.journaledRows += Int(digest.count)
+        }
         for (rowKey, journaled) in changes.rows {
             moved.insert(key.keyHash(rowKey))
             guard let row = journaled.row else { continue }
             let hash = key.hash(row.encoded(keyCount: schema.keyCount))
             expected[row.account(in: schema), default: .empty].remove(hash)
         }
-        var sums = [Digest](repeating: .empty, count: accounts.names.count)
+        var found = [Digest](repeating: .empty, count: accounts.names.count)
         for part in 0..<RowHashes.partCount {
-            for entry in try await hashes.part(part) where !moved.contains(entry.key) {
-                sums[Int(entry.scope)].add(entry.row)
+            var seen: Set<UInt64> = []
+            for entry in try await hashes.part(part) {
+                if !seen.insert(entry.key).inserted { sums.repeated.insert(entry.key) }
+                if !moved.contains(entry.key) { found[Int(entry.scope)].add(entry.row) }
             }
         }
-        let found = Dictionary(zip(accounts.names, sums), uniquingKeysWith: { $1 })
-        return Set(found.keys).union(expected.keys).filter {
-            found[$0, default: .empty] != expected[$0, default: .empty]
+        let byAccount = Dictionary(zip(accounts.names, found), uniquingKeysWith: { $1 })
+        sums.differing = Set(byAccount.keys).union(expected.keys).filter {
+            byAccount[$0, default: .empty] != expected[$0, default: .empty]
         }
+        return sums
     }
 
     /// The numbers of some accounts, as the entries have them.
@@ -107,5 +123,21 @@ struct AccountNumbers {
         names.append(name)
         numbers[name] = number
         return number
+    }
+}
+
+/// Rows a second, from when it was made.
+struct ScanPace: Sendable {
+    private let start = ContinuousClock.now
+    private let rowsPerSecond: Int?
+
+    init(_ rowsPerSecond: Int?) {
+        self.rowsPerSecond = rowsPerSecond
+    }
+
+    func wait(_ rows: Int) async {
+        guard let rowsPerSecond else { return }
+        let due = start + .seconds(1) * (Double(rows) / Double(rowsPerSecond))
+        try? await Task.sleep(until: due, clock: .continuous)
     }
 }

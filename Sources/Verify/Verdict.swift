@@ -52,4 +52,11 @@ public struct Difference: Sendable, Hashable {
         journaledSequence = journaled?.sequence
         self.found = found
     }
+
+    /// Whether another look has found the same, whatever words it has for it: what a sentence says of the
+    /// journal's end, or of the time that is left, is another one each time.
+    func isSame(as other: Difference) -> Bool {
+        key == other.key && verdict == other.verdict && found == other.found
+            && journaledSequence == other.journaledSequence
+    }
 }

@@ -11,6 +11,8 @@ final class MemoryCopy: ScannableStore, Sendable {
         /// Something that is no row of any key.
         var litter: [DamagedRow] = []
         var failure: StoreError?
+        /// Rows that lie there once more.
+        var doubles: [StampedRow] = []
     }
 
     let journal: MemoryJournal
@@ -44,6 +46,9 @@ final class MemoryCopy: ScannableStore, Sendable {
         }
     }
 
+    /// Entries that it has.
+    var appliedCount: Int { Int(content.withLock { $0.position.applied.number }) }
+
     func change(_ body: (inout Content) -> Void) { content.withLock { body(&$0) } }
 
     private func present() throws(StoreError) -> Content {
@@ -65,7 +70,8 @@ final class MemoryCopy: ScannableStore, Sendable {
                 keys[start..<min(start + 10, keys.count)].compactMap { now.found[$0] })
             between(self)
         }
-        try await consume(try present().litter.map(FoundRow.damaged))
+        let rest = try present()
+        try await consume(rest.litter.map(FoundRow.damaged) + rest.doubles.map(FoundRow.row))
     }
 
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {

@@ -84,6 +84,18 @@ final class MemoryJournal: JournaledRows, Sendable {
         }
     }
 
+    func changesAndDigests(
+        after sequence: SequenceNumber, in dataset: String
+    ) async throws(StoreError) -> JournaledChanges {
+        try await changes(after: sequence, in: dataset)
+    }
+
+    func row(_ key: RowKey, putBy sequence: SequenceNumber) async throws(StoreError) -> Row? {
+        content.withLock { content in
+            content.entries.first { $0.sequence == sequence && $0.key == key }?.row
+        }
+    }
+
     func scan(
         _ dataset: String, _ consume: @Sendable ([StampedRow]) async throws(StoreError) -> Void
     ) async throws(StoreError) -> SequenceNumber {

@@ -152,20 +152,92 @@ import Testing
         #expect(report.counts == [.missing: count])
     }
 
-    @Test func whatCannotBeSaidIsUnknown() async throws {
+    @Test func whatIsBeingFilledIsUnknown() async throws {
         let copy = wholeCopy()
         copy.change { $0.position.datasets = [] }
-        #expect(await check(copy).full().outcome == .unknown, "it is being filled")
+        let report = await check(copy).full()
+        #expect(report.outcome == .unknown)
+        #expect(report.problems.first?.contains("is not whole there") == true)
+    }
+
+    @Test func whatIsNoCopyOfThisJournalIsAhead() async throws {
+        let copy = wholeCopy()
+        copy.change { $0.position.applied = SequenceNumber(epoch: 9, number: 1) }
+        #expect(await check(copy).full().counts == [.ahead: 1])
+        copy.change { $0.position.journal = "another" }
+        #expect(await check(copy).full().counts == [.ahead: 1])
+        #expect(
+            await check(copy).recent(after: SequenceNumber(epoch: 1, number: 400)).counts
+                == [.ahead: 1], "also when nothing has changed")
+    }
+
+    /// The sum does not tell a stamp.
+    @Test func aStampOfTheFutureUnderRightValuesIsAhead() async throws {
+        let copy = wholeCopy()
+        let key = key(of: copy)
         copy.change { content in
-            content.position.datasets = ["held"]
-            content.position.journal = "another"
+            guard case .row(let row)? = content.found[key] else { return }
+            content.found[key] = .row(
+                StampedRow(row: row.row, sequence: SequenceNumber(epoch: 7, number: 1)))
         }
-        #expect(await check(copy).full().outcome == .unknown, "the copy of another journal")
+        // The journal goes on, with another last entry at each look.
+        let writing = Task {
+            while !Task.isCancelled {
+                copy.journal.put(MemoryJournal.key(1_000), nil)
+                copy.follow()
+                try? await Task.sleep(for: .milliseconds(2))
+            }
+        }
+        #expect(await check(copy, deadline: .zero).full().counts == [.ahead: 1])
+        writing.cancel()
+        await writing.value
+    }
+
+    @Test func aRowThatLiesTwiceIsFound() async throws {
+        let copy = wholeCopy()
+        let key = key(of: copy)
         copy.change { content in
-            content.position.journal = copy.journal.identity
-            content.position.applied = SequenceNumber(epoch: 9, number: 1)
+            guard case .row(let row)? = content.found[key] else { return }
+            content.doubles = [row]
         }
-        #expect(await check(copy).full().outcome == .unknown, "it is ahead of the journal")
+        let report = await check(copy).full()
+        #expect(report.counts == [.corrupt: 1], "\(report)")
+        #expect(report.differences.first?.problem == "it lies there 2 times")
+    }
+
+    /// Somebody was writing it.
+    @Test func whatWasNoRowForAMomentIsNotFound() async throws {
+        let looks = Mutex(0)
+        let journal = MemoryJournal(seed: 4)
+        journal.change(40)
+        let copy = MemoryCopy(journal) { copy in
+            let isFirst = looks.withLock { looks in
+                looks += 1
+                return looks == 1
+            }
+            copy.change { $0.litter = isFirst ? [Self.half] : [] }
+        }
+        copy.follow()
+        copy.change { $0.litter = [Self.half] }
+        #expect(await check(copy).full().outcome == .equal)
+    }
+
+    private static let half = DamagedRow(key: nil, place: "there", problem: "half of it")
+
+    /// What a store is compared with must be right itself.
+    @Test func aStoreIsNotFoundGuiltyOfADamagedCheckpoint() async throws {
+        let copy = wholeCopy()
+        let (one, other) = (key(of: copy, 0), key(of: copy, 1))
+        copy.journal.content.withLock { content in
+            guard let row = content.rows[one] else { return }
+            content.rows[one] = StampedRow(
+                row: Row(dataset: "held", values: one.values + [.integer(-7), .null]),
+                sequence: row.sequence)
+        }
+        copy.change { $0.found[other] = nil }
+        let report = await check(copy).full()
+        #expect(report.outcome == .unknown, "\(report)")
+        #expect(report.problems.first?.hasPrefix("checkpoint is damaged") == true)
     }
 
     // MARK: In motion
@@ -203,6 +275,31 @@ import Testing
         #expect(report.differences.first?.key == wrong)
         catchingUp.cancel()
         await catchingUp.value
+    }
+
+    /// At each look the store is late with another entry, and what it has is right.
+    @Test func aRowThatChangesAllTheTimeIsNotLate() async throws {
+        let journal = MemoryJournal(seed: 6)
+        let copy = MemoryCopy(journal)
+        let key = MemoryJournal.key(0)
+        let writing = Task {
+            var days: Int64 = 0
+            while !Task.isCancelled {
+                for _ in 0..<3 {
+                    days += 1
+                    journal.put(
+                        key, Row(dataset: "held", values: key.values + [.integer(days), .null]))
+                }
+                // It never has the newest.
+                copy.follow(journal.content.withLock { $0.entries.count } - 2 - copy.appliedCount)
+                try? await Task.sleep(for: .milliseconds(2))
+            }
+        }
+        try await Task.sleep(for: .milliseconds(20))
+        let report = await check(copy, deadline: .milliseconds(300)).full()
+        #expect(report.outcome == .equal, "\(report)")
+        writing.cancel()
+        await writing.value
     }
 
     @Test func whatLagsIsLagUntilItIsThere() async throws {

@@ -35,6 +35,7 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("stores.lag-redis", StoresBench.redisLag),
     ("stores.lag-postgres", StoresBench.postgresLag),
     ("stores.lag-files", StoresBench.filesLag),
+    ("verify.stores", VerifyBench.stores),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

@@ -8,7 +8,7 @@ import Verify
 ///
 /// Its thread is its own, because the journal's files block.
 actor JournalView: JournaledRows {
-    private struct TailEntry {
+    fileprivate struct TailEntry {
         let sequence: SequenceNumber
         let rows: [JournaledRow]
         let digests: [DigestStamp]
@@ -25,11 +25,14 @@ actor JournalView: JournaledRows {
     private var tail: [TailEntry] = []
     private var tailStart: SequenceNumber
     private var tailRows = 0
+    /// Each row that is in the tail, as it stands at its end.
+    private var newest: [RowKey: JournaledRow] = [:]
+    private var isForgetting = false
 
     private static let pageEntries = 2_000
     private static let pageBytes = 16 << 20
     /// About how many changes are kept for those who ask what has changed.
-    private static let tailRowsMax = 400_000
+    private static let tailRowsMax = 100_000
 
     /// Throws `unavailable` while there is no journal, or no checkpoint yet.
     init(_ layout: DataLayout, _ catalogue: SchemaCatalogue) async throws(StoreError) {
@@ -50,8 +53,16 @@ actor JournalView: JournaledRows {
 
     func head() throws(StoreError) -> SequenceNumber {
         try advance()
-        return tail.last?.sequence ?? tailStart
+        if !tail.isEmpty { return end }
+        // Of a journal without an entry the checkpoint does not know the epoch.
+        do throws(JournalError) {
+            return max(end, try reader.head().sequence)
+        } catch {
+            throw Self.failure(error)
+        }
     }
+
+    private var end: SequenceNumber { tail.last?.sequence ?? tailStart }
 
     func has(_ place: JournalPlace) throws(StoreError) -> Bool {
         // An epoch's entry 0 stands for its beginning.
@@ -72,12 +83,6 @@ actor JournalView: JournaledRows {
             try await checkpoint.find(keys)
         }
         try advance()
-        let asOf = tail.last?.sequence ?? tailStart
-        let wanted = Set(keys)
-        var newest: [RowKey: JournaledRow] = [:]
-        for entry in tail {
-            for row in entry.rows where wanted.contains(row.key) { newest[row.key] = row }
-        }
         var rows: [JournaledRow] = []
         for (key, found) in zip(keys, found) {
             var known: StampedRow?
@@ -87,40 +92,60 @@ actor JournalView: JournaledRows {
                 throw .damaged(store: "checkpoint", problem: "\(damaged.place): \(damaged.problem)")
             case nil: known = nil
             }
-            if let newer = newest[key], newer.sequence ?? .none >= known?.sequence ?? .none {
-                rows.append(
-                    JournaledRow(key: key, row: newer.row, sequence: newer.sequence, asOf: asOf))
-            } else {
-                rows.append(
-                    JournaledRow(key: key, row: known?.row, sequence: known?.sequence, asOf: asOf))
+            let newer = newest[key].flatMap { row in
+                row.sequence ?? .none >= known?.sequence ?? .none ? row : nil
             }
+            // What is in neither was gone when the tail began.
+            rows.append(
+                JournaledRow(
+                    key: key, row: newer == nil ? known?.row : newer?.row,
+                    sequence: newer?.sequence ?? known?.sequence ?? tailStart, asOf: end))
         }
         return rows
     }
 
+    func row(_ key: RowKey, putBy sequence: SequenceNumber) throws(StoreError) -> Row? {
+        var found: Row?
+        let before = SequenceNumber(rawValue: sequence.rawValue - 1)
+        try read(after: before, through: sequence) { entry in
+            found = entry.rows.first { $0.key == key }?.row
+        }
+        return found
+    }
+
     func changes(
+        after sequence: SequenceNumber, in dataset: String
+    ) throws(StoreError) -> JournaledChanges {
+        try advance()
+        var changes = JournaledChanges(through: end, rows: [:])
+        if sequence < tailStart {
+            try read(after: sequence, through: tailStart) { entry in
+                for row in entry.rows where row.key.dataset == dataset {
+                    changes.rows[row.key] = row
+                }
+            }
+        }
+        for entry in tail[tail.partitioningIndex(after: sequence)...] {
+            for row in entry.rows where row.key.dataset == dataset { changes.rows[row.key] = row }
+        }
+        return changes
+    }
+
+    func changesAndDigests(
         after sequence: SequenceNumber, in dataset: String
     ) async throws(StoreError) -> JournaledChanges {
         let stamps = try await beforeTail { () async throws(StoreError) in
             try await checkpoint.stampedDigests()
         }
-        try advance()
-        var changes = JournaledChanges(
-            through: tail.last?.sequence ?? tailStart, rows: [:], digests: [:])
+        var changes = try changes(after: sequence, in: dataset)
         for stamp in stamps.digests where stamp.scope.dataset == dataset {
             changes.digests[stamp.scope] = stamp.digest
         }
-        func take(_ entry: TailEntry) {
-            if entry.sequence > stamps.applied {
-                for stamp in entry.digests where stamp.scope.dataset == dataset {
-                    changes.digests[stamp.scope] = stamp.digest
-                }
+        for entry in tail[tail.partitioningIndex(after: stamps.applied)...] {
+            for stamp in entry.digests where stamp.scope.dataset == dataset {
+                changes.digests[stamp.scope] = stamp.digest
             }
-            guard entry.sequence > sequence else { return }
-            for row in entry.rows where row.key.dataset == dataset { changes.rows[row.key] = row }
         }
-        if sequence < tailStart { try older(after: sequence, take) }
-        for entry in tail { take(entry) }
         return changes
     }
 
@@ -159,20 +184,15 @@ actor JournalView: JournaledRows {
 
     /// Takes in what has become durable.
     private func advance() throws(StoreError) {
-        var end = tail.last?.sequence ?? tailStart
         try read(after: end, through: nil) { entry in
             tail.append(entry)
             tailRows += entry.rows.count
-            end = entry.sequence
+            for row in entry.rows { newest[row.key] = row }
         }
-        if tailRows > Self.tailRowsMax { forget() }
-    }
-
-    /// What the tail does not have any more.
-    private func older(
-        after sequence: SequenceNumber, _ take: (TailEntry) -> Void
-    ) throws(StoreError) {
-        try read(after: sequence, through: tailStart, take)
+        if tailRows > Self.tailRowsMax, !isForgetting {
+            isForgetting = true
+            Task { await forget() }
+        }
     }
 
     private func read(
@@ -214,20 +234,17 @@ actor JournalView: JournaledRows {
         return TailEntry(sequence: entry.sequence, rows: rows, digests: entry.draft.digests)
     }
 
-    /// Half of the tail, but nothing that the checkpoint may lack.
-    private func forget() {
-        guard let middle = tail[safe: tail.count / 2] else { return }
-        Task { await forget(through: middle.sequence) }
-    }
-
-    private func forget(through sequence: SequenceNumber) async {
-        guard let applied = try? await checkpoint.appliedSequence() else { return }
-        let limit = min(applied, sequence)
-        let count = tail.prefix { $0.sequence <= limit }.count
+    /// The older half of the tail, but nothing that the checkpoint may lack.
+    private func forget() async {
+        defer { isForgetting = false }
+        guard let applied = try? await checkpoint.appliedSequence(), !tail.isEmpty else { return }
+        let limit = min(applied, tail[tail.count / 2].sequence)
+        let count = tail.partitioningIndex(after: limit)
         guard count > 0 else { return }
         tailStart = tail[count - 1].sequence
         tail.removeFirst(count)
         tailRows = tail.reduce(0) { $0 + $1.rows.count }
+        newest = newest.filter { ($0.value.sequence ?? .none) > tailStart }
     }
 
     private static func failure(_ error: JournalError) -> StoreError {
@@ -238,8 +255,14 @@ actor JournalView: JournaledRows {
     }
 }
 
-extension Array {
-    fileprivate subscript(safe index: Int) -> Element? {
-        indices.contains(index) ? self[index] : nil
+extension [JournalView.TailEntry] {
+    /// Of the first entry after a sequence number; they are in order.
+    fileprivate func partitioningIndex(after sequence: SequenceNumber) -> Int {
+        var (low, high) = (startIndex, endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].sequence > sequence { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

@@ -1,4 +1,6 @@
+import Dispatch
 import DualWrite
+import Foundation
 import Ledger
 import Verify
 
@@ -38,16 +40,6 @@ struct Verification {
         book = VerificationBook(DataLayout(configuration))
     }
 
-    /// - Returns: why it could not be written down; nil when it was.
-    func note(_ reports: [CheckReport], isWhole: Bool) -> FileWriteError? {
-        do throws(FileWriteError) {
-            for report in reports { try book.note(report, isWhole: isWhole, at: .now()) }
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     func close() async {
         for store in stores.values { await store.pooled?.close() }
     }
@@ -59,7 +51,9 @@ struct Verification {
         var reports: [CheckReport] = []
         for check in checks {
             let place = Place(dataset: check.schema.dataset, store: check.name)
+            let begun = Timestamp.now()
             let report = await check.full { progress(place, $0) }
+            await note(report, isWhole: true, begun)
             show(report)
             reports.append(report)
         }
@@ -71,23 +65,46 @@ struct Verification {
     ) async -> [CheckReport] {
         var reports: [CheckReport] = []
         for check in checks {
+            let begun = Timestamp.now()
             let report = await check.recent(after: sequence)
+            await note(report, isWhole: false, begun)
             show(report)
             reports.append(report)
         }
         return reports
     }
 
+    /// On a thread of its own, because it waits for the lock and the disk.
+    private func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+        let problem: FileWriteError? = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { [book] in
+                do throws(FileWriteError) {
+                    try book.note(report, isWhole: isWhole, begun: begun)
+                    continuation.resume(returning: nil)
+                } catch {
+                    continuation.resume(returning: error)
+                }
+            }
+        }
+        guard let problem else { return }
+        FileHandle.standardError.write(
+            Data("the daemon will not show what was found: \(problem)\n".utf8))
+    }
+
+    /// The journal's last entry.
+    func head() async throws(CommandFailure) -> SequenceNumber {
+        do {
+            return try await journal.head()
+        } catch {
+            throw CommandFailure(.unknown, error.description)
+        }
+    }
+
     /// Each change, in every store on its own, until the task is cancelled.
     func follow(
         _ writer: VerificationWriter
     ) async throws(CommandFailure) {
-        let start: SequenceNumber
-        do {
-            start = try await journal.head()
-        } catch {
-            throw CommandFailure(.unknown, error.description)
-        }
+        let start = try await head()
         await withDiscardingTaskGroup { group in
             for check in checks {
                 group.addTask {

@@ -46,11 +46,16 @@ struct VerificationBook: Sendable {
         self.layout = layout
     }
 
-    /// - Parameter isWhole: whether every row was read.
+    /// - Parameters:
+    ///   - isWhole: whether every row was read.
+    ///   - begun: when it was begun: it says nothing of what was done to the store later.
     func note(
-        _ report: CheckReport, isWhole: Bool, at now: Timestamp
+        _ report: CheckReport, isWhole: Bool, begun: Timestamp, at now: Timestamp = .now()
     ) throws(FileWriteError) {
         try PrivateFile.makeDirectory(layout.verify)
+        // Two at once add to each other's count.
+        let lock = lock()
+        defer { withExtendedLifetime(lock) {} }
         let path = path(report.dataset, report.store)
         let before = Self.read(path)
         var verdicts = Dictionary(
@@ -62,17 +67,30 @@ struct VerificationBook: Sendable {
             rowsComparedTotal: (before?.rowsComparedTotal ?? 0) + report.rowsCompared,
             equalAt: before?.equalAt, provenAt: before?.provenAt,
             provenSequence: before?.provenSequence)
-        if report.outcome == .equal {
-            page.equalAt = now.microseconds
-            if isWhole {
-                page.provenAt = now.microseconds
-                page.provenSequence = report.through?.rawValue
-            }
+        if !isWhole, let before {
+            // Of the rows that it did not look at it says nothing: what was found there stands.
+            page.verdicts = page.verdicts.merging(before.verdicts, uniquingKeysWith: max)
+            if before.outcome == "found" { page.outcome = before.outcome }
+        } else if report.outcome == .equal {
+            page.equalAt = begun.microseconds
+        }
+        if isWhole, report.outcome == .equal {
+            page.provenAt = begun.microseconds
+            page.provenSequence = report.through?.rawValue
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         guard let data = try? encoder.encode(page) else { return }
         try PrivateFile.replace(path, String(decoding: data, as: UTF8.self) + "\n")
+    }
+
+    /// Waits for a moment: who holds it writes a small file.
+    private func lock() -> FileLock? {
+        for _ in 0..<100 {
+            if let lock = try? FileLock(path: layout.lock(of: "verify")) { return lock }
+            usleep(10_000)
+        }
+        return nil
     }
 
     /// By dataset and store. Of these places alone: others may be of an earlier configuration.
