@@ -135,7 +135,7 @@ actor JournalView: JournaledRows {
         after sequence: SequenceNumber, in dataset: String
     ) async throws(StoreError) -> JournaledChanges {
         let stamps = try await beforeTail { () async throws(StoreError) in
-            try await checkpoint.stampedDigests()
+            try await checkpoint.digestsAsApplied()
         }
         var changes = try changes(after: sequence, in: dataset)
         for stamp in stamps.digests where stamp.scope.dataset == dataset {
