@@ -2,16 +2,18 @@ public import Ledger
 
 /// All stores that follow the journal, each by itself.
 public final class DualWrite: Sendable {
+    /// What of a store is not to be filled now. Throws when that cannot be told: it is asked again.
+    public typealias Keeping = @Sendable (_ store: String) async throws(StoreError) -> KeptDatasets
+
     public let routes: RouteTable
     public let followers: [StoreFollower]
 
     /// - Parameters:
     ///   - stores: by name; one that no route names is not written.
-    ///   - kept: what each of them has that is not to be filled now.
     public init(
         routes: RouteTable, stores: [String: any ReplicaStore], journal: String, feed: JournalFeed,
         source: any CoreRows, timing: StoreFollower.Timing = StoreFollower.Timing(),
-        kept: @escaping @Sendable (_ store: String) async -> KeptDatasets = { _ in [:] }
+        kept: @escaping Keeping = { _ in [:] }
     ) {
         // The rows of a cache are not kept, so nothing brings them to a store or reads them there.
         let routes = RouteTable(
@@ -22,7 +24,8 @@ public final class DualWrite: Sendable {
             if datasets.isEmpty { return nil }
             return StoreFollower(
                 name: name, store: store, journal: journal, feed: feed, source: source,
-                datasets: datasets, timing: timing, kept: { await kept(name) })
+                datasets: datasets, timing: timing,
+                kept: { () throws(StoreError) in try await kept(name) })
         }
     }
 

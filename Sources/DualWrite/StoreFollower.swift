@@ -41,7 +41,7 @@ public final class StoreFollower: Sendable {
     private let feed: JournalFeed
     private let source: any CoreRows
     private let timing: Timing
-    private let kept: @Sendable () async -> KeptDatasets
+    private let kept: @Sendable () async throws(StoreError) -> KeptDatasets
     private let content = Mutex(Content())
     private let logger: Logger
 
@@ -52,7 +52,7 @@ public final class StoreFollower: Sendable {
     public init(
         name: String, store: any ReplicaStore, journal: String, feed: JournalFeed,
         source: any CoreRows, datasets: Set<String>, timing: Timing = Timing(),
-        kept: @escaping @Sendable () async -> KeptDatasets = { [:] }
+        kept: @escaping @Sendable () async throws(StoreError) -> KeptDatasets = { [:] }
     ) {
         self.name = name
         self.store = store
@@ -233,7 +233,7 @@ public final class StoreFollower: Sendable {
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
         if !missing.isEmpty { try await source.reach(feed.head) }
-        let kept = await kept().filter { missing.contains($0.key) }
+        let kept = missing.isEmpty ? [:] : try await kept().filter { missing.contains($0.key) }
         let check = try await FillCheck(missing.subtracting(kept.keys), in: store, core: source)
         let unmigrated = check.unmigrated.merging(kept) { found, _ in found }
         note(unmigrated, besides: whole)

@@ -17,40 +17,9 @@ import Trading
         Self.orderJSON.replacingOccurrences(of: "STATUS", with: status)
     }
 
-    private func with(
-        _ script: @escaping @Sendable (ScriptedServer.Request) -> ScriptedServer.Action,
-        timeout: Duration = .seconds(20),
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now,
-        _ body: (AlpacaBroker, ScriptedServer) async throws -> Void
-    ) async throws {
-        let server = try ScriptedServer(script)
-        let client = CurlClient()
-        var configuration = Harness.alpaca(server.url)
-        configuration.timeout = timeout
-        do {
-            try await body(
-                AlpacaBroker(configuration: configuration, client: client, now: now), server)
-        } catch {
-            Issue.record(error)
-        }
-        server.stop()
-        await client.shutdown()
-    }
-
-    private func submitFailure(_ broker: AlpacaBroker) async -> BrokerError? {
-        await failure { () async throws(BrokerError) in
-            try await broker.submit(buy(), clientOrderID: "c", account: "main")
-        }
-    }
-
-    private func isUnknown(_ error: BrokerError?) -> Bool {
-        if case .unknown = error { return true }
-        return false
-    }
-
     @Test(arguments: [500, 502, 503, 504, 408])
     func aServersFailureIsUnknown(status: Int) async throws {
-        try await with({ _ in .answer(status: status, body: "<html>") }) { broker, server in
+        try await withAlpaca({ _ in .answer(status: status, body: "<html>") }) { broker, server in
             #expect(isUnknown(await submitFailure(broker)))
             let read = await failure { () async throws(BrokerError) in
                 try await broker.balance(of: "main")
@@ -61,14 +30,14 @@ import Trading
     }
 
     @Test func aHangIsUnknown() async throws {
-        try await with({ _ in .hang }, timeout: .milliseconds(200)) { broker, server in
+        try await withAlpaca({ _ in .hang }, timeout: .milliseconds(200)) { broker, server in
             #expect(isUnknown(await submitFailure(broker)))
             #expect(server.requests.count == 1)
         }
     }
 
     @Test func aConnectionClosedAfterTheRequestWasReadIsUnknown() async throws {
-        try await with({ _ in .close }) { broker, server in
+        try await withAlpaca({ _ in .close }) { broker, server in
             #expect(isUnknown(await submitFailure(broker)))
             #expect(server.requests.count == 1)
         }
@@ -89,19 +58,20 @@ import Trading
 
     @Test(arguments: ["not json", "{}", #"{"id":"o1"}"#, "", "[]"])
     func anAcceptedSubmissionThatDoesNotReadIsUnknown(body: String) async throws {
-        try await with({ _ in .answer(status: 200, body: body) }) { broker, _ in
+        try await withAlpaca({ _ in .answer(status: 200, body: body) }) { broker, _ in
             #expect(isUnknown(await submitFailure(broker)))
         }
     }
 
     @Test func aRefusalThatIsNotTheBrokersOwnIsUnknown() async throws {
-        try await with({ _ in .answer(status: 403, body: "<html>proxy</html>") }) { broker, _ in
+        try await withAlpaca({ _ in .answer(status: 403, body: "<html>proxy</html>") }) {
+            broker, _ in
             #expect(isUnknown(await submitFailure(broker)))
         }
     }
 
     @Test func aForeignNotFoundDoesNotSayThatThereIsNoOrder() async throws {
-        try await with({ _ in .answer(status: 404, body: "<html>") }) { broker, _ in
+        try await withAlpaca({ _ in .answer(status: 404, body: "<html>") }) { broker, _ in
             let error = await failure { () async throws(BrokerError) in
                 try await broker.order(clientOrderID: "c", account: "main")
             }
@@ -111,7 +81,7 @@ import Trading
 
     @Test func aNewStatusWordIsKept() async throws {
         let body = order("thinking_about_it")
-        try await with({ _ in .answer(status: 200, body: body) }) { broker, _ in
+        try await withAlpaca({ _ in .answer(status: 200, body: body) }) { broker, _ in
             let order = try #require(
                 try await broker.order(clientOrderID: "c", account: "main"))
             #expect(order.status == .unrecognised)
@@ -123,7 +93,7 @@ import Trading
     @Test(arguments: [40_010_001, 42_210_000])
     func aDuplicateIsLookedUpWhateverItsCode(code: Int) async throws {
         let body = order("new")
-        try await with({ request in
+        try await withAlpaca({ request in
             request.method == "POST"
                 ? .answer(
                     status: 422,
@@ -137,7 +107,7 @@ import Trading
     }
 
     @Test func aDuplicateWhoseLookUpFailsIsUnknown() async throws {
-        try await with({ request in
+        try await withAlpaca({ request in
             request.method == "POST"
                 ? .answer(
                     status: 422,
@@ -151,7 +121,7 @@ import Trading
     @Test func tooManyRequestsBlocksTheNextCallsWithoutSendingThem() async throws {
         let now = Timestamp.now()
         let reset = now.seconds + 30
-        try await with(
+        try await withAlpaca(
             { _ in .answer(status: 429, headers: ["X-RateLimit-Reset": String(reset)]) },
             now: { now }
         ) { broker, server in
@@ -173,7 +143,7 @@ import Trading
             "GONE":null}
             """
         for body in [snapshot, "{\"snapshots\":\(snapshot)}"] {
-            try await with({ _ in .answer(status: 200, body: body) }) { broker, _ in
+            try await withAlpaca({ _ in .answer(status: 200, body: body) }) { broker, _ in
                 let quotes = try await broker.quotes(of: ["AAPL", "GONE"], account: "main")
                 #expect(quotes.count == 1)
                 #expect(quotes.first?.lastPrice == (try decimal("0.1")))
@@ -184,7 +154,7 @@ import Trading
     }
 
     @Test func identifiersAreEncodedInURLs() async throws {
-        try await with({ _ in
+        try await withAlpaca({ _ in
             .answer(status: 404, body: #"{"code":40410000,"message":"order not found"}"#)
         }) { broker, server in
             _ = try await broker.order(clientOrderID: "a&b=c d/é", account: "main")

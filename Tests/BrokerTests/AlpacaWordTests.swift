@@ -8,33 +8,6 @@ import Trading
 
 /// What counts as the broker's own word, and what an answer that reads only in part still says.
 @Suite struct AlpacaWordTests {
-    private func with(
-        _ script: @escaping @Sendable (ScriptedServer.Request) -> ScriptedServer.Action,
-        _ body: (AlpacaBroker, ScriptedServer) async throws -> Void
-    ) async throws {
-        let server = try ScriptedServer(script)
-        let client = CurlClient()
-        do {
-            try await body(
-                AlpacaBroker(configuration: Harness.alpaca(server.url), client: client), server)
-        } catch {
-            Issue.record(error)
-        }
-        server.stop()
-        await client.shutdown()
-    }
-
-    private func submitFailure(_ broker: AlpacaBroker) async -> BrokerError? {
-        await failure { () async throws(BrokerError) in
-            try await broker.submit(buy(), clientOrderID: "c", account: "main")
-        }
-    }
-
-    private func isUnknown(_ error: BrokerError?) -> Bool {
-        if case .unknown = error { return true }
-        return false
-    }
-
     private static func order(_ number: Int, symbol: String = "AAPL", second: Int? = nil) -> String
     {
         let time = Timestamp(
@@ -57,7 +30,7 @@ import Trading
 
     /// The code of a duplicate is that of other refused parameters too.
     @Test func theCodeOfADuplicateWithOtherWordsIsARefusalWhenNoOrderIsThere() async throws {
-        try await with({ request in
+        try await withAlpaca({ request in
             request.method == "POST"
                 ? .answer(status: 422, body: #"{"code":40010001,"message":"qty must be > 0"}"#)
                 : .answer(status: 404, body: #"{"code":40410000,"message":"order not found"}"#)
@@ -69,7 +42,7 @@ import Trading
     }
 
     @Test func anIdThatIsTakenAndNotFoundIsUnknown() async throws {
-        try await with({ request in
+        try await withAlpaca({ request in
             request.method == "POST"
                 ? .answer(
                     status: 422,
@@ -88,7 +61,7 @@ import Trading
             (401, #"{"message":"Unauthorized"}"#), (401, ""),
         ])
     func aGatewaysAnswerDecidesNothing(status: Int, body: String) async throws {
-        try await with({ _ in .answer(status: status, body: body) }) { broker, server in
+        try await withAlpaca({ _ in .answer(status: status, body: body) }) { broker, server in
             #expect(isUnknown(await submitFailure(broker)))
             let cancel = await failure { () async throws(BrokerError) in
                 try await broker.cancel(brokerOrderID: "o", account: "main")
@@ -103,7 +76,7 @@ import Trading
     }
 
     @Test func theBrokersRefusalOfTheCredentialsIsItsWord() async throws {
-        try await with({ _ in
+        try await withAlpaca({ _ in
             .answer(status: 401, body: #"{"code":40110000,"message":"not authorized"}"#)
         }) { broker, _ in
             #expect(await submitFailure(broker) == .unauthorized("not authorized"))
@@ -113,7 +86,7 @@ import Trading
     // MARK: What does not read
 
     @Test func aNULNeverComesIn() async throws {
-        try await with({ request in
+        try await withAlpaca({ request in
             request.method == "POST"
                 ? .answer(status: 403, body: #"{"code":40310000,"message":"in\u0000sufficient"}"#)
                 : .answer(status: 200, body: Self.order(1, symbol: #"AA\u0000PL"#))
@@ -134,7 +107,7 @@ import Trading
     @Test func anItemThatDoesNotReadHidesNoOther() async throws {
         let orders = [Self.order(1), #"{"id":"mleg","legs":[]}"#, Self.order(2)]
         let fills = [Self.fill(1), Self.fill(2, quantity: "null"), Self.fill(3)]
-        try await with({ request in
+        try await withAlpaca({ request in
             let items = request.target.hasPrefix("/v2/orders") ? orders : fills
             return .answer(status: 200, body: "[\(items.joined(separator: ","))]")
         }) { broker, _ in
@@ -152,7 +125,7 @@ import Trading
 
     /// What does not read counts as an item of its page, or the pages after it would be lost.
     @Test func aPageWithAnItemThatDoesNotReadIsNotTheLast() async throws {
-        try await with({ request in
+        try await withAlpaca({ request in
             let isSecond = request.target.contains("page_token=f100")
             let page = (isSecond ? 101...102 : 1...100).map {
                 Self.fill($0, quantity: $0 == 100 ? "{}" : "\"1\"")
@@ -170,7 +143,7 @@ import Trading
     /// Orders 500 and 501 were submitted in the same instant, on both sides of a page's end.
     @Test func ordersOfOneInstantOnTwoPagesAreAllThere() async throws {
         let all = (1...700).map { (number: $0, second: $0 == 501 ? 500 : $0) }
-        try await with({ request in
+        try await withAlpaca({ request in
             let after = request.target.split(separator: "&").first { $0.hasPrefix("after=") }
                 .flatMap { Timestamp($0.dropFirst(6).replacingOccurrences(of: "%3A", with: ":")) }
             let page = all.filter {
@@ -186,7 +159,8 @@ import Trading
     }
 
     @Test func theLastFillCostsOneRequest() async throws {
-        try await with({ _ in .answer(status: 200, body: "[\(Self.fill(7))]") }) { broker, server in
+        try await withAlpaca({ _ in .answer(status: 200, body: "[\(Self.fill(7))]") }) {
+            broker, server in
             #expect(try await broker.lastFill(of: "main")?.id == "f7")
             let target = try #require(server.requests.first?.target)
             #expect(target.contains("direction=desc") && target.contains("page_size=1"))
@@ -241,7 +215,7 @@ import Trading
     @Test func barsReadAsTheBrokerWritesThem() async throws {
         let bar =
             #"{"t":"2026-11-20T14:30:00Z","o":189.3,"h":190,"l":1.8905e2,"c":189.99,"v":12,"n":3,"vw":189.5}"#
-        try await with({ request in
+        try await withAlpaca({ request in
             let body =
                 request.target.contains("page_token=QUF8")
                 ? #"{"bars":null,"symbol":"BRK.B","next_page_token":null}"#

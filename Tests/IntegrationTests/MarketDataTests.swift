@@ -50,40 +50,18 @@ extension RealProcesses {
             return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
         }
 
-        /// The documents' reader, word for word.
-        private static let reader = """
-            import asyncio, json, sys
-            import redis.asyncio as redis
+        private static let reader =
+            DocumentedReaders.redis + """
+                async def main():
+                    client = redis.Redis(unix_socket_path=sys.argv[1], decode_responses=True)
+                    quote = await RedisDataStructures(client).get_stock_quote("AAPL")
+                    quote["ttl"] = await client.ttl("market:quote:stock:AAPL")
+                    quote["config"] = await client.hgetall("acc:config:TRADE_001")
+                    print(json.dumps(quote))
+                    await client.connection_pool.disconnect()
 
-            class RedisDataStructures:
-                def __init__(self, redis_client):
-                    self.redis = redis_client
-
-                async def get_stock_quote(self, symbol):
-                    key = f"market:quote:stock:{symbol}"
-                    data = await self.redis.hgetall(key)
-                    if not data:
-                        return None
-
-                    return {
-                        "symbol": symbol,
-                        "bid_price": float(data["bid_price"]) if data["bid_price"] != "None" else None,
-                        "ask_price": float(data["ask_price"]) if data["ask_price"] != "None" else None,
-                        "last_price": float(data["last_price"]) if data["last_price"] != "None" else None,
-                        "volume": int(data.get("volume", 0)),
-                        "timestamp": data["timestamp"]
-                    }
-
-            async def main():
-                client = redis.Redis(unix_socket_path=sys.argv[1], decode_responses=True)
-                quote = await RedisDataStructures(client).get_stock_quote("AAPL")
-                quote["ttl"] = await client.ttl("market:quote:stock:AAPL")
-                quote["config"] = await client.hgetall("acc:config:TRADE_001")
-                print(json.dumps(quote))
-                await client.connection_pool.disconnect()
-
-            asyncio.run(main())
-            """
+                asyncio.run(main())
+                """
 
         @Test(
             .enabled(

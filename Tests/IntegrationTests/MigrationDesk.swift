@@ -231,7 +231,6 @@ struct MigrationDesk {
         let folder = files + "/TRADE_001"
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true)
-        let body = String(repeating: body, count: 200_000)
         let members = (1...count).map { number in
             "\"a\(String(1_000 + number).dropFirst())\":\"\(body)\""
         }

@@ -200,21 +200,26 @@ import Testing
         let folder = try TemporaryDirectory("kept")
         let root = folder.path("data/migrations")
         let open = OpenMigrations(root: root)
-        #expect(await open.kept(in: "files").isEmpty)
+        #expect(try await open.kept(in: "files").isEmpty)
         var record = MigrationRecord(Self.wanted, in: root, at: .now())
         try record.begin()
-        #expect(await open.kept(in: "files").keys.sorted() == ["deals"])
-        #expect(await open.kept(in: "files")["deals"]?.contains("--from files --to hot") == true)
-        #expect(await open.kept(in: "hot").isEmpty)
+        #expect(try await open.kept(in: "files").keys.sorted() == ["deals"])
+        #expect(
+            try await open.kept(in: "files")["deals"]?.contains("--from files --to hot") == true)
+        #expect(try await open.kept(in: "hot").isEmpty)
         for (phase, isKept) in [
             (MigrationState.Phase.takingOver, false), (.undoing, true), (.undone, false),
             (.done, false),
         ] {
             try record.update { $0.phase = phase }
-            #expect(await open.kept(in: "files").isEmpty != isKept, "\(phase)")
+            #expect(try await open.kept(in: "files").isEmpty != isKept, "\(phase)")
         }
         // One that cannot be read may be of any store.
         try Data("{".utf8).write(to: URL(fileURLWithPath: record.folder + "/state.json"))
-        #expect(await open.kept(in: "hot")["deals"]?.contains("move it away") == true)
+        #expect(try await open.kept(in: "hot")["deals"]?.contains("move it away") == true)
+        // Where nothing can be told, nothing is filled.
+        try FileManager.default.removeItem(atPath: root)
+        try Data().write(to: URL(fileURLWithPath: root))
+        await #expect(throws: StoreError.self) { try await open.kept(in: "files") }
     }
 }

@@ -12,73 +12,26 @@ import Trading
     static let hasRedisModule =
         (try? run("import redis", []))?.code == 0
 
-    /// The documents' readers, word for word.
-    private static let readers = """
-        import asyncio, json, sys
-        import redis.asyncio as redis
+    private static let readers =
+        DocumentedReaders.redis + """
+            async def main():
+                client = redis.Redis(unix_socket_path=sys.argv[1], decode_responses=True)
+                data = RedisDataStructures(client)
+                positions = await data.get_positions("A")
+                print(json.dumps({
+                    "positions": sorted(positions, key=lambda p: p["symbol"]),
+                    "balance": await data.get_account_balance("A"),
+                    "quote": await data.get_stock_quote("AAPL"),
+                    "fields": sorted(await client.hkeys("acc:balance:A")),
+                    "types": [await client.type(k) for k in
+                              ("acc:positions:A", "acc:balance:A", "market:quote:stock:AAPL")],
+                    "ttl": [await client.ttl(k) for k in ("acc:positions:A", "acc:balance:A")],
+                    "quote_ttl": 0 < await client.ttl("market:quote:stock:AAPL") <= 30,
+                }, sort_keys=True))
+                await client.connection_pool.disconnect()
 
-        class RedisDataStructures:
-            def __init__(self, redis_client):
-                self.redis = redis_client
-
-            async def get_account_balance(self, account_id):
-                key = f"acc:balance:{account_id}"
-                data = await self.redis.hgetall(key)
-                if not data:
-                    return None
-
-                return {
-                    "cash": float(data["cash"]),
-                    "buying_power": float(data["buying_power"]),
-                    "portfolio_value": float(data["portfolio_value"]),
-                    "updated_at": data["updated_at"]
-                }
-
-            async def get_positions(self, account_id):
-                key = f"acc:positions:{account_id}"
-                data = await self.redis.hgetall(key)
-
-                positions = []
-                for symbol, pos_json in data.items():
-                    pos_data = json.loads(pos_json)
-                    pos_data["symbol"] = symbol
-                    positions.append(pos_data)
-
-                return positions
-
-            async def get_stock_quote(self, symbol):
-                key = f"market:quote:stock:{symbol}"
-                data = await self.redis.hgetall(key)
-                if not data:
-                    return None
-
-                return {
-                    "symbol": symbol,
-                    "bid_price": float(data["bid_price"]) if data["bid_price"] != "None" else None,
-                    "ask_price": float(data["ask_price"]) if data["ask_price"] != "None" else None,
-                    "last_price": float(data["last_price"]) if data["last_price"] != "None" else None,
-                    "volume": int(data.get("volume", 0)),
-                    "timestamp": data["timestamp"]
-                }
-
-        async def main():
-            client = redis.Redis(unix_socket_path=sys.argv[1], decode_responses=True)
-            data = RedisDataStructures(client)
-            positions = await data.get_positions("A")
-            print(json.dumps({
-                "positions": sorted(positions, key=lambda p: p["symbol"]),
-                "balance": await data.get_account_balance("A"),
-                "quote": await data.get_stock_quote("AAPL"),
-                "fields": sorted(await client.hkeys("acc:balance:A")),
-                "types": [await client.type(k) for k in
-                          ("acc:positions:A", "acc:balance:A", "market:quote:stock:AAPL")],
-                "ttl": [await client.ttl(k) for k in ("acc:positions:A", "acc:balance:A")],
-                "quote_ttl": 0 < await client.ttl("market:quote:stock:AAPL") <= 30,
-            }, sort_keys=True))
-            await client.connection_pool.disconnect()
-
-        asyncio.run(main())
-        """
+            asyncio.run(main())
+            """
 
     private static func run(
         _ script: String, _ arguments: [String]

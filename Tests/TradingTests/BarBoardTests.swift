@@ -92,9 +92,9 @@ import Testing
         let wanted = request(minutesAgo: 60, until: 0)
         await withTaskGroup(of: Int?.self) { group in
             for _ in 0..<20 { group.addTask { try? await board.bars(wanted).count } }
-            await broker.whenCalled()
+            await broker.gate.whenCalled()
             for _ in 0..<100 { await Task.yield() }
-            broker.release()
+            broker.gate.release()
             for await count in group { #expect(count == 60) }
         }
         #expect(broker.calls == 1)
@@ -239,7 +239,7 @@ final class SharedDouble: MarketCache {
 
 /// A broker that has every bar that is asked for, counts, and can be held up. The lock guards what a
 /// test changes.
-private final class BarBroker: Broker {
+private final class BarBroker: MarketBroker {
     private struct Content {
         var calls = 0
         var error: BrokerError?
@@ -247,12 +247,11 @@ private final class BarBroker: Broker {
 
     private let content = Mutex(Content())
     private let pageSize: Int
-    private let isCalled = AsyncStream<Void>.makeStream()
-    private let isReleased = AsyncStream<Void>.makeStream()
+    let gate: CallGate
 
     init(holds: Bool = false, pageSize: Int = 10_000) {
         self.pageSize = pageSize
-        if !holds { isReleased.continuation.finish() }
+        gate = CallGate(holds: holds)
     }
 
     var calls: Int { content.withLock { $0.calls } }
@@ -260,12 +259,6 @@ private final class BarBroker: Broker {
         get { content.withLock { $0.error } }
         set { content.withLock { $0.error = newValue } }
     }
-
-    func whenCalled() async {
-        for await _ in isCalled.stream { return }
-    }
-
-    func release() { isReleased.continuation.finish() }
 
     static func bar(_ time: Timestamp, volume: Int) -> Bar {
         Bar(
@@ -280,8 +273,7 @@ private final class BarBroker: Broker {
             content.calls += 1
             return content.error
         }
-        isCalled.continuation.yield()
-        for await _ in isReleased.stream {}
+        await gate.pass()
         if let error { throw error }
         let length = request.timeframe.seconds
         var bars: [Bar] = []
@@ -293,28 +285,4 @@ private final class BarBroker: Broker {
         }
         return BarPage(bars: bars)
     }
-
-    func quotes(of symbols: [String], account: String) async throws(BrokerError) -> [BrokerQuote] {
-        []
-    }
-    func balance(of account: String) async throws(BrokerError) -> BrokerBalance { throw unused }
-    func positions(of account: String) async throws(BrokerError) -> [BrokerPosition] { [] }
-    func submit(
-        _ terms: OrderTerms, clientOrderID: String, account: String
-    ) async throws(BrokerError) -> BrokerOrder { throw unused }
-    func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
-        nil
-    }
-    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
-        nil
-    }
-    func orders(
-        of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
-    ) async throws(BrokerError) -> [BrokerOrder] { [] }
-    func cancel(brokerOrderID: String, account: String) async throws(BrokerError) { throw unused }
-    func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
-    { [] }
-    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
-
-    private var unused: BrokerError { .malformed("this broker has bars only") }
 }

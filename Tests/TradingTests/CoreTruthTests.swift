@@ -7,61 +7,22 @@ import Testing
 @testable import Trading
 
 /// The whole core beside a broker that has a past, loses requests, and knows orders that we do not.
-@Suite(.timeLimit(.minutes(1))) struct CoreTruthTests {
-    private let folder: TemporaryDirectory
+@Suite(.timeLimit(.minutes(1))) struct CoreTruthTests: CoreRuns {
+    let folder: TemporaryDirectory
 
     init() throws {
         folder = try TemporaryDirectory("truth")
     }
 
-    private typealias Running = (core: TradingCore, run: Task<JournalError?, Never>)
-
     private func start(
         _ broker: ScriptedBroker, settle: Duration = .seconds(30)
     ) async throws -> Running {
-        var options = TradingCore.Options()
-        options.timing.retryFirst = .milliseconds(2)
-        options.timing.retryLast = .milliseconds(20)
-        options.timing.followFirst = .milliseconds(2)
-        options.timing.followLast = .milliseconds(20)
-        options.timing.settle = settle
-        options.workers = 1
-        options.callsPerWorker = 4
-        let core = try await TradingCore.start(
-            rules: [AccountRules(accountID: "A", masterAccount: "M", maxConcurrentOrders: 500)],
-            journalDirectory: folder.path("journal"),
-            store: try SQLiteStore(
-                path: folder.path("rows.sqlite"), schemas: Datasets.catalogue),
-            broker: broker, options: options)
-        let run = Task { await core.run() }
-        await eventually { core.engine.published.balance("A") != nil }
-        return (core, run)
+        try await start(broker, orders: 500, workers: 1, settle: settle)
     }
 
     private func stop(_ running: Running) async {
         running.run.cancel()
         #expect(await running.run.value == nil)
-    }
-
-    private func place(_ core: TradingCore, _ quantity: String = "10") async throws -> Order {
-        let request = OrderRequest(accountID: "A", terms: limit(.buy, quantity, at: "10"))
-        let placement = try await core.engine.performBounded { state, now throws(Refusal) in
-            try state.place(request, at: now, by: "tester")
-        }
-        guard case .accepted(let order) = placement else { throw Unexpected() }
-        return order
-    }
-
-    /// Looks until it is so; the suite's time limit is the end of its patience.
-    private func eventually(_ condition: () async throws -> Bool) async rethrows {
-        while try await !condition(), !Task.isCancelled {
-            try? await Task.sleep(for: .milliseconds(2))
-        }
-    }
-
-    private func ended(_ id: String, _ core: TradingCore) async throws -> Order {
-        try await eventually { try await core.history.order(id)?.status.isTerminal ?? false }
-        return try #require(try await core.history.order(id))
     }
 
     private func cash(_ core: TradingCore) -> ExactDecimal? {

@@ -62,9 +62,9 @@ import Testing
             for _ in 0..<20 {
                 group.addTask { (try? await board.quote("AAPL"))?.symbol == "AAPL" }
             }
-            await broker.whenCalled()
+            await broker.gate.whenCalled()
             for _ in 0..<100 { await Task.yield() }
-            broker.release()
+            broker.gate.release()
             for await came in group { #expect(came) }
         }
         #expect(broker.calls == 1)
@@ -219,7 +219,7 @@ final class ManualTime: Sendable {
 }
 
 /// A broker that knows two symbols, counts, and can be held up. The lock guards what a test changes.
-private final class QuoteBroker: Broker {
+private final class QuoteBroker: MarketBroker {
     private struct Content {
         var calls = 0
         var isDown = false
@@ -228,11 +228,10 @@ private final class QuoteBroker: Broker {
     }
 
     private let content = Mutex(Content())
-    private let isCalled = AsyncStream<Void>.makeStream()
-    private let isReleased = AsyncStream<Void>.makeStream()
+    let gate: CallGate
 
     init(holds: Bool = false) {
-        if !holds { isReleased.continuation.finish() }
+        gate = CallGate(holds: holds)
     }
 
     var calls: Int { content.withLock { $0.calls } }
@@ -248,12 +247,6 @@ private final class QuoteBroker: Broker {
     }
     var refusals: Int { content.withLock { $0.refusals } }
 
-    func whenCalled() async {
-        for await _ in isCalled.stream { return }
-    }
-
-    func release() { isReleased.continuation.finish() }
-
     static func quote(_ symbol: String) -> BrokerQuote {
         BrokerQuote(
             symbol: symbol, bidPrice: decimal("1"), askPrice: decimal("1"), lastPrice: decimal("1"),
@@ -268,34 +261,8 @@ private final class QuoteBroker: Broker {
             return (content.isDown, isRefused)
         }
         if isRefused { throw .rejected(code: 400, message: "invalid symbol") }
-        isCalled.continuation.yield()
-        for await _ in isReleased.stream {}
+        await gate.pass()
         if isDown { throw .unavailable("no route") }
         return symbols.filter { ["AAPL", "MSFT"].contains($0) }.map(Self.quote)
     }
-
-    func balance(of account: String) async throws(BrokerError) -> BrokerBalance { throw unused }
-    func positions(of account: String) async throws(BrokerError) -> [BrokerPosition] { [] }
-    func submit(
-        _ terms: OrderTerms, clientOrderID: String, account: String
-    ) async throws(BrokerError) -> BrokerOrder { throw unused }
-    func order(clientOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
-        nil
-    }
-    func order(brokerOrderID: String, account: String) async throws(BrokerError) -> BrokerOrder? {
-        nil
-    }
-    func orders(
-        of account: String, status: BrokerOrderFilter, submittedAfter: Timestamp?
-    ) async throws(BrokerError) -> [BrokerOrder] { [] }
-    func cancel(brokerOrderID: String, account: String) async throws(BrokerError) { throw unused }
-    func fills(of account: String, from start: FillStart) async throws(BrokerError) -> [BrokerFill]
-    { [] }
-    func lastFill(of account: String) async throws(BrokerError) -> BrokerFill? { nil }
-
-    func bars(
-        _ request: BarRequest, limit: Int, page: String?, account: String
-    ) async throws(BrokerError) -> BarPage { BarPage(bars: []) }
-
-    private var unused: BrokerError { .malformed("this broker has quotes only") }
 }

@@ -7,53 +7,11 @@ import Testing
 @testable import Trading
 
 /// The whole core on a real journal and a real store; only the broker is scripted.
-@Suite(.timeLimit(.minutes(1))) struct TradingCoreTests {
-    private let folder: TemporaryDirectory
+@Suite(.timeLimit(.minutes(1))) struct TradingCoreTests: CoreRuns {
+    let folder: TemporaryDirectory
 
     init() throws {
         folder = try TemporaryDirectory("core")
-    }
-
-    private func start(
-        _ broker: ScriptedBroker, orders: Int = 1_000
-    ) async throws -> (core: TradingCore, run: Task<JournalError?, Never>) {
-        var options = TradingCore.Options()
-        options.timing.retryFirst = .milliseconds(2)
-        options.timing.retryLast = .milliseconds(20)
-        options.timing.followFirst = .milliseconds(2)
-        options.timing.followLast = .milliseconds(20)
-        options.workers = 2
-        options.callsPerWorker = 4
-        let core = try await TradingCore.start(
-            rules: [AccountRules(accountID: "A", masterAccount: "M", maxConcurrentOrders: orders)],
-            journalDirectory: folder.path("journal"),
-            store: try SQLiteStore(
-                path: folder.path("rows.sqlite"), schemas: Datasets.catalogue),
-            broker: broker, options: options)
-        let run = Task { await core.run() }
-        await eventually { core.engine.published.balance("A") != nil }
-        return (core, run)
-    }
-
-    private func place(_ core: TradingCore, _ quantity: String = "10") async throws -> Order {
-        let request = OrderRequest(accountID: "A", terms: limit(.buy, quantity, at: "10"))
-        let placement = try await core.engine.performBounded { state, now throws(Refusal) in
-            try state.place(request, at: now, by: "tester")
-        }
-        guard case .accepted(let order) = placement else { throw Unexpected() }
-        return order
-    }
-
-    /// Looks until it is so; the suite's time limit is the end of its patience.
-    private func eventually(_ condition: () async throws -> Bool) async rethrows {
-        while try await !condition(), !Task.isCancelled {
-            try? await Task.sleep(for: .milliseconds(2))
-        }
-    }
-
-    private func ended(_ id: String, _ core: TradingCore) async throws -> Order {
-        try await eventually { try await core.history.order(id)?.status.isTerminal ?? false }
-        return try #require(try await core.history.order(id))
     }
 
     @Test(

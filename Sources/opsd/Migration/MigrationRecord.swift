@@ -78,8 +78,7 @@ struct MigrationRecord: Sendable {
 
     /// Those of a dataset that are not over.
     static func unfinished(of dataset: String, in root: String) throws -> [MigrationRecord] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
-        return try names.sorted().compactMap { name in
+        return try names(in: root).compactMap { name in
             let folder = root + "/" + name
             guard let state = try state(in: folder), state.wanted.dataset == dataset,
                 !state.phase.isOver
@@ -90,10 +89,11 @@ struct MigrationRecord: Sendable {
 
     /// Datasets that the core leaves alone in a store, because a migration from there may be taken back:
     /// why, in words.
-    static func keptDatasets(of store: String, in root: String) -> [String: String] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+    static func keptDatasets(
+        of store: String, in root: String
+    ) throws(CommandFailure) -> [String: String] {
         var kept: [String: String] = [:]
-        for name in names.sorted() {
+        for name in try names(in: root) {
             do {
                 guard let state = try state(in: root + "/" + name), state.phase.keepsSource,
                     state.wanted.from == store
@@ -108,12 +108,22 @@ struct MigrationRecord: Sendable {
         return kept
     }
 
+    /// Of the folders, in order.
+    private static func names(in root: String) throws(CommandFailure) -> [String] {
+        guard FileManager.default.fileExists(atPath: root) else { return [] }
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: root).sorted()
+        } catch {
+            throw CommandFailure(.unknown, "\(root) cannot be read: \(error)")
+        }
+    }
+
     /// Nil when there is none.
     private static func state(in folder: String) throws(CommandFailure) -> MigrationState? {
-        guard let bytes = FileManager.default.contents(atPath: folder + stateName) else {
-            return nil
-        }
+        let path = folder + stateName
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
         do {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
             return try JSONDecoder().decode(MigrationState.self, from: bytes)
         } catch {
             throw CommandFailure(

@@ -32,21 +32,37 @@ struct MigrationRun {
         {
             migration.progress.end()
             guard !keeps, !migration.isDry else { throw failure }
-            let words =
-                if let outcome = try await migration.undo() {
-                    MigrationReport.words(outcome) + "; nothing is migrated"
-                } else { Self.whyNotUndone(migration) }
-            throw CommandFailure(failure.status, failure.message + "\n" + words)
+            throw try await takenBack(&migration, after: failure)
         } catch let failure as CommandFailure where failure.status == .unknown {
             migration.progress.end()
-            throw CommandFailure(
-                .unknown,
-                failure.message + "\nwhat is done is done; the same command carries on: "
-                    + migration.record.state.wanted.command)
+            throw Self.carriesOn(migration, after: failure.message)
         }
         migration.progress.end()
         report.take(migration.record, seconds: (ContinuousClock.now - clock) / .seconds(1))
         return report
+    }
+
+    /// What is said when it failed for good, and was taken back.
+    private func takenBack(
+        _ migration: inout Migration, after failure: CommandFailure
+    ) async throws -> CommandFailure {
+        do {
+            let words =
+                if let outcome = try await migration.undo() {
+                    MigrationReport.words(outcome) + "; nothing is migrated"
+                } else { Self.whyNotUndone(migration) }
+            return CommandFailure(failure.status, failure.message + "\n" + words)
+        } catch let other as CommandFailure where other.status == .unknown {
+            return Self.carriesOn(
+                migration, after: failure.message + "\nit is not taken back yet: " + other.message)
+        }
+    }
+
+    private static func carriesOn(_ migration: Migration, after message: String) -> CommandFailure {
+        CommandFailure(
+            .unknown,
+            message + "\nwhat is done is done; the same command carries on: "
+                + migration.record.state.wanted.command)
     }
 
     private func carryOut(
@@ -186,6 +202,7 @@ struct MigrationReport {
         json.member("rows_outdated", state.counts.outdated)
         if let compared { json.member("rows_compared", compared) }
         json.member("difference", difference)
+        json.member("advice", advice)
         if let undone { json.member("rows_taken_back", undone.undone) }
         json.member("digest", state.digest)
         json.member("bytes", state.counts.bytes)
