@@ -22,7 +22,9 @@ struct Verification {
         _ configuration: Configuration, _ places: [Place], _ limits: StoreCheck.Limits
     ) async throws(CommandFailure) {
         let catalogue = configuration.catalogue
-        stores = OpenStores(configuration: configuration, catalogue: catalogue).all()
+        stores = OpenStores(
+            configuration: configuration, catalogue: catalogue, isReading: true
+        ).all()
         do {
             journal = try await JournalView(DataLayout(configuration), catalogue)
         } catch {
@@ -74,8 +76,14 @@ struct Verification {
         return reports
     }
 
-    /// On a thread of its own, because it waits for the lock and the disk.
+    /// On a thread of its own, because it waits for the disk.
     private func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+        var lock = book.lock()
+        for _ in 0..<100 where lock == nil {
+            try? await Task.sleep(for: .milliseconds(10))
+            lock = book.lock()
+        }
+        defer { withExtendedLifetime(lock) {} }
         let problem: FileWriteError? = await withCheckedContinuation { continuation in
             DispatchQueue.global().async { [book] in
                 do throws(FileWriteError) {
