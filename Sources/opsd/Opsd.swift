@@ -16,6 +16,7 @@ struct Opsd: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, CoreCommand.self,
             PaperBrokerCommand.self, AccountCommand.self, OrderCommand.self, ServiceCommand.self,
+            JobCommand.self,
             JournalCommand.self, RebuildCommand.self, MigrateCommand.self, TokenCommand.self,
             SecretCommand.self,
         ])

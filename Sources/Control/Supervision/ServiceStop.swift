@@ -82,18 +82,7 @@ extension Supervisor {
     ) async -> Bool {
         let left = end.map { max(.zero, ContinuousClock.now.duration(to: $0)) }
         let limit = min(timeout + Self.patienceAfterKill, left ?? .seconds(1 << 40))
-        return await withCheckedContinuation { continuation in
-            let once = FirstAnswer(continuation)
-            let timer = Task {
-                do { try await clock.sleep(for: limit) } catch { return }
-                once.give(false)
-            }
-            Task {
-                await task.value
-                timer.cancel()
-                once.give(true)
-            }
-        }
+        return await task.ends(within: limit, clock)
     }
 
     private func killAll() {
@@ -101,6 +90,24 @@ extension Supervisor {
             guard let process = entries[name]?.process else { continue }
             processes.signal(process, SIGKILL)
             emit(name, .killed)
+        }
+    }
+}
+
+extension Task<Void, Never> {
+    /// Whether it ends in time, waited for without cancelling it.
+    func ends(within limit: Duration, _ clock: any Clock<Duration>) async -> Bool {
+        await withCheckedContinuation { continuation in
+            let once = FirstAnswer(continuation)
+            let timer = Task {
+                do { try await clock.sleep(for: limit) } catch { return }
+                once.give(false)
+            }
+            Task {
+                await value
+                timer.cancel()
+                once.give(true)
+            }
         }
     }
 }

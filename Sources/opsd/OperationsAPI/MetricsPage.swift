@@ -12,6 +12,7 @@ struct MetricsPage: Sendable {
     static let descriptions =
         Supervisor.metricDescriptions + HealthMonitor.metricDescriptions + MergeMetrics.descriptions
         + CountingLogHandler.metricDescriptions + LogKeeper.metricDescriptions
+        + JobScheduler.metricDescriptions
 
     init(registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String) {
         self.registry = registry

@@ -1,0 +1,45 @@
+import Control
+import Foundation
+
+extension ConfigurationEntries {
+    mutating func schedule(_ configuration: Configuration) {
+        for calendar in configuration.calendars {
+            let (days, sessions) = (calendar.calendar.days, calendar.calendar.sessions.count)
+            within("calendars") {
+                $0.add(
+                    calendar.name,
+                    "\(calendar.path), \(sessions) sessions from \(days.lowerBound) to "
+                        + "\(days.upperBound)",
+                    exact: "\(calendar.path) \(calendar.calendar.text)")
+            }
+        }
+        for job in configuration.jobs { self.job(job) }
+    }
+
+    private mutating func job(_ job: JobSettings) {
+        within("jobs", "[\(job.name)]") { list in
+            list.add("command", command: job.command)
+            switch job.schedule {
+            case .cron(let expression): list.add("schedule", expression.description)
+            case .every(let period): list.add("every", period)
+            }
+            list.add("only", job.only?.description ?? "none", exact: job.only?.text ?? "none")
+            list.add("timeout", job.timeout)
+            list.add("overlap", job.overlap.rawValue)
+            list.add("catch_up", job.catchUp)
+            list.add("jitter", job.jitter)
+        }
+    }
+}
+
+extension ExchangeCalendar {
+    /// All of it, to be compared.
+    fileprivate var text: String {
+        let days = sessions.sorted { $0.key < $1.key }.map { "\($0.key)\($0.value)" }
+        return "\(timeZone.identifier) \(self.days) \(days.joined(separator: " "))"
+    }
+}
+
+extension CalendarCondition {
+    fileprivate var text: String { "\(description) \(calendar.text)" }
+}
