@@ -63,7 +63,7 @@ import Testing
             text.contains(
                 "XSHG: \(folder.path("XSHG.csv")), 1 sessions from 2026-11-20 to 2026-11-21"))
         #expect(text.contains("command: python3 with 2 arguments"))
-        #expect(text.contains("only: XSHG trading_day") && text.contains("catch_up: 0ms"))
+        #expect(text.contains("when: trading_day") && text.contains("catch_up: 0ms"))
         #expect(!text.contains("tell-nobody"))
     }
 

@@ -23,7 +23,16 @@ extension ConfigurationEntries {
             case .cron(let expression): list.add("schedule", expression.description)
             case .every(let period): list.add("every", period)
             }
-            list.add("only", job.only?.description ?? "none", exact: job.only?.text ?? "none")
+            if let only = job.only {
+                list.within("only") {
+                    $0.add(
+                        "calendar", only.calendar.name,
+                        exact: "\(only.calendar.name) \(only.calendar.text)")
+                    $0.add("when", only.state.rawValue)
+                }
+            } else {
+                list.add("only", "none")
+            }
             list.add("timeout", job.timeout)
             list.add("overlap", job.overlap.rawValue)
             list.add("catch_up", job.catchUp)
@@ -38,8 +47,4 @@ extension ExchangeCalendar {
         let days = sessions.sorted { $0.key < $1.key }.map { "\($0.key)\($0.value)" }
         return "\(timeZone.identifier) \(self.days) \(days.joined(separator: " "))"
     }
-}
-
-extension CalendarCondition {
-    fileprivate var text: String { "\(description) \(calendar.text)" }
 }
