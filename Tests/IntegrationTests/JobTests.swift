@@ -177,8 +177,10 @@ extension RealProcesses {
                 try await eventually("it is refused") {
                     desk.text("run.err").contains("hour: there is no '25'")
                 }
+                try (kept + new).write(toFile: file, atomically: true, encoding: .utf8)
                 let list = try await desk.command("job", "list", "--json")
                 #expect(list.documents.compactMap { $0?["name"]?.text } == ["stays", "comes"])
+                #expect(try await pid("stays") == stays)
             }
         }
 

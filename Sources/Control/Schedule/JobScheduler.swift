@@ -216,7 +216,12 @@ public actor JobScheduler {
                 [entries[name]?.run, entries[name]?.last].compactMap(\.self).prefix(count))
         }
         await state.flush()
-        return await state.runs(of: name, newest: count)
+        let runs = await state.runs(of: name, newest: count)
+        // What it has passed over so far is written down with its end.
+        let present = entries[name]?.run
+        return runs.map { run in
+            present.flatMap { $0.instance == run.instance ? $0 : nil } ?? run
+        }
     }
 
     // MARK: Writing down
