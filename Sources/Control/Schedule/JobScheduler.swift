@@ -119,10 +119,15 @@ public actor JobScheduler {
         for name in names {
             if let decision = entries[name]?.timetable.decide(now: now()) { act(decision, name) }
             guard let entry = entries[name] else { continue }
-            entry.metrics.set(
-                nextRun: entry.timetable.next(after: entry.timetable.consideredUntil)?.time,
-                isOverdue: isOverdue(entry))
+            entry.metrics.set(nextRun: next(entry)?.time, isOverdue: isOverdue(entry))
         }
+    }
+
+    /// When it starts next, put off as its name decides.
+    private func next(_ entry: Entry) -> JobTimetable.Time? {
+        var next = entry.timetable.next(after: entry.timetable.consideredUntil)
+        next?.time = next?.time.advanced(by: entry.specification.delay) ?? now()
+        return next
     }
 
     func isOverdue(_ entry: Entry) -> Bool {
@@ -194,10 +199,10 @@ public actor JobScheduler {
     public func status() -> [JobStatus] {
         names.compactMap { name in
             guard let entry = entries[name] else { return nil }
-            let next = entry.timetable.next(after: entry.timetable.consideredUntil)
+            let next = next(entry)
             return JobStatus(
                 name: name, times: entry.specification.timesText,
-                next: next?.time.advanced(by: entry.specification.delay), doubt: next?.doubt,
+                next: next?.time, doubt: next?.doubt,
                 run: entry.run, last: entry.last, lastSuccess: entry.mark.lastSuccess,
                 isOverdue: isOverdue(entry))
         }
