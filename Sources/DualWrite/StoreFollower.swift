@@ -20,6 +20,8 @@ public final class StoreFollower: Sendable {
         var isEnded = false
         /// What the follower waits in; cancelled when there is a wish.
         var pause: Task<Void, Never>?
+        /// Whether it waits there only until more has come; cancelled when somebody waits for it too.
+        var isSettingApart = false
     }
 
     /// Somebody wants datasets filled anew; without any, that it is looked which can be filled.
@@ -39,15 +41,18 @@ public final class StoreFollower: Sendable {
     private let feed: JournalFeed
     private let source: any CoreRows
     private let timing: Timing
+    private let kept: @Sendable () async -> KeptDatasets
     private let content = Mutex(Content())
     private let logger: Logger
 
     /// - Parameters:
     ///   - journal: the identity of the journal, which the store remembers.
     ///   - datasets: those that the store is to have.
+    ///   - kept: those of them that are not to be filled now, as long as they are not.
     public init(
         name: String, store: any ReplicaStore, journal: String, feed: JournalFeed,
-        source: any CoreRows, datasets: Set<String>, timing: Timing = Timing()
+        source: any CoreRows, datasets: Set<String>, timing: Timing = Timing(),
+        kept: @escaping @Sendable () async -> KeptDatasets = { [:] }
     ) {
         self.name = name
         self.store = store
@@ -56,6 +61,7 @@ public final class StoreFollower: Sendable {
         self.source = source
         self.datasets = datasets
         self.timing = timing
+        self.kept = kept
         var logger = Logger(label: "dual-write")
         logger[metadataKey: "store"] = "\(name)"
         self.logger = logger
@@ -97,6 +103,7 @@ public final class StoreFollower: Sendable {
                     }
                     content.waiters.add(
                         .init(id: id, sequence: sequence, continuation: continuation, timer: timer))
+                    if content.isSettingApart { content.pause?.cancel() }
                     return nil
                 }
                 if let known { continuation.resume(returning: known) }
@@ -226,9 +233,11 @@ public final class StoreFollower: Sendable {
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
         if !missing.isEmpty { try await source.reach(feed.head) }
-        let check = try await FillCheck(missing, in: store, core: source)
-        note(check.unmigrated, besides: whole)
-        let wanted = missing.subtracting(check.unmigrated.keys)
+        let kept = await kept().filter { missing.contains($0.key) }
+        let check = try await FillCheck(missing.subtracting(kept.keys), in: store, core: source)
+        let unmigrated = check.unmigrated.merging(kept) { found, _ in found }
+        note(unmigrated, besides: whole)
+        let wanted = missing.subtracting(unmigrated.keys)
         // A store that is to be filled with nothing yet says all the same whose copy it is.
         if wanted.isEmpty, position.journal != nil { return position }
         return try await fill(wanted, at: position, from: position, over: check.known)
@@ -255,7 +264,7 @@ public final class StoreFollower: Sendable {
         _ position: StorePosition, _ pace: inout BatchPace
     ) async throws(StoreError) -> JournalPlace? {
         let applied = position.applied
-        await pace.wait()
+        await setApart(pace)
         let run: JournalRun
         do {
             run = try await feed.run(after: applied, rowsMax: pace.rowsMax)
@@ -276,7 +285,7 @@ public final class StoreFollower: Sendable {
         let batch = StoreBatch(net: [run], after: position.place) {
             position.datasets.contains($0)
         }
-        pace.begins(run.changes.count)
+        pace.begins(run.changes.count, at: .now)
         try await store.apply(batch)
         advanced(to: last, batch.changes.count)
         return batch.through
@@ -348,13 +357,10 @@ public final class StoreFollower: Sendable {
             "filling datasets from the core's rows",
             metadata: ["datasets": "\(wanted.sorted().joined(separator: " "))"])
         try await source.reach(filled.applied)
-        var progress = FollowerState.Progress(dataset: "", rows: 0, rowsTotal: 0)
-        for dataset in wanted {
-            progress.rowsTotal += try await source.store.count(RowQuery(dataset: dataset))
-        }
+        var copy = try await DatasetCopy(wanted, from: source, to: store, rowsMax: timing.fillRows)
         content.withLock { content in
             content.fills += 1
-            content.state.condition = .filling(progress)
+            content.state.condition = .filling(copy.progress)
         }
         // Says whose it is and what of it holds, so that an emptied store shows before it is called whole.
         // No other fill has this mark, also none of a copy of this journal.
@@ -364,42 +370,21 @@ public final class StoreFollower: Sendable {
         let begun = StorePosition(others.isEmpty ? nothing : place, datasets: others)
         try await store.begin(wanted.subtracting(known), from: found, as: begun)
         for dataset in wanted.sorted() {
-            progress.dataset = dataset
-            try await copy(dataset, at: begun, &progress)
+            let isWhole = try await copy.run(dataset, at: begun) { progress in
+                content.withLock { $0.state.condition = .filling(progress) }
+            }
+            guard isWhole else { throw .moved(store: name, applied: begun.applied) }
         }
         let digests = try await source.store.digests().filter { wanted.contains($0.scope.dataset) }
         try await store.finish(filled, from: begun, digests: digests)
         content.withLock { $0.aheadAt = nil }
-        logger.notice("filled", metadata: ["rows": "\(progress.rows)"])
+        logger.notice("filled", metadata: ["rows": "\(copy.progress.rows)"])
         content.withLock { content in
             content.state.wholeDatasets = filled.datasets
             for dataset in wanted { content.state.unmigrated[dataset] = nil }
         }
-        advanced(to: filled.applied, progress.rows)
+        advanced(to: filled.applied, copy.progress.rows)
         return filled
-    }
-
-    private func copy(
-        _ dataset: String, at begun: StorePosition, _ progress: inout FollowerState.Progress
-    ) async throws(StoreError) {
-        var query = RowQuery(dataset: dataset)
-        query.limit = timing.fillRows
-        var count = 0
-        while true {
-            let current = progress
-            content.withLock { $0.state.condition = .filling(current) }
-            let rows = try await source.store.rows(query)
-            guard let last = rows.last else { break }
-            try await store.fill(rows, at: begun)
-            progress.rows += rows.count
-            count += rows.count
-            query.afterKey = source.key(of: last.row)
-        }
-        // A server that crashed on the way and came back may lack its last second, which no position tells
-        // before the dataset is whole.
-        guard try await store.count(RowQuery(dataset: dataset)) >= count else {
-            throw .moved(store: name, applied: begun.applied)
-        }
     }
 
     // MARK: What others see
@@ -461,9 +446,20 @@ public final class StoreFollower: Sendable {
         for waiter in reached { waiter.end(true) }
     }
 
-    /// Until the time is over, there are newer entries, somebody has a wish, or the task is cancelled.
+    /// Until the next batch may begin.
+    private func setApart(_ pace: BatchPace) async {
+        while !Task.isCancelled, !hasWish {
+            let isAwaited = waiterCount > 0
+            guard let pause = pace.pause(at: .now, isAwaited: isAwaited) else { return }
+            await rest(for: pause, orUntilAwaited: !isAwaited)
+        }
+    }
+
+    /// Until the time is over, there are newer entries, somebody waits for the store or has a wish, or the
+    /// task is cancelled.
     private func rest(
-        for limit: Duration, orUntilBeyond sequence: SequenceNumber? = nil
+        for limit: Duration, orUntilBeyond sequence: SequenceNumber? = nil,
+        orUntilAwaited endsWhenAwaited: Bool = false
     ) async {
         let pause = Task { [feed] in
             await withTaskGroup(of: Void.self) { group in
@@ -473,11 +469,12 @@ public final class StoreFollower: Sendable {
                 group.cancelAll()
             }
         }
-        let isWished = content.withLock { content in
+        let isWanted = content.withLock { content in
             content.pause = pause
-            return content.wish != nil
+            content.isSettingApart = endsWhenAwaited
+            return content.wish != nil || endsWhenAwaited && !content.waiters.waiting.isEmpty
         }
-        if isWished { pause.cancel() }
+        if isWanted { pause.cancel() }
         await withTaskCancellationHandler {
             await pause.value
         } onCancel: {

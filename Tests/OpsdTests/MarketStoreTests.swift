@@ -46,12 +46,12 @@ import Trading
     }
 
     @Test func whoAnswersFirstCounts() async {
-        let late = await FirstAnswer.within(.milliseconds(20)) {
+        let late = await WaitLimit.within(.milliseconds(20)) {
             try? await Task.sleep(for: .seconds(30))
             return 1
         }
         #expect(late == nil)
-        #expect(await FirstAnswer.within(.seconds(30)) { 2 } == 2)
+        #expect(await WaitLimit.within(.seconds(30)) { 2 } == 2)
     }
 }
 

@@ -56,6 +56,16 @@ import Testing
         } throws: { "\($0)".contains("Only optional fields can be added") }
     }
 
+    @Test func aTableThatIsGoneIsFilledAnew() async throws {
+        let schemas = RowStoreConformance.catalogue.schemas.map(\.dataset)
+        let at = SequenceNumber(epoch: 1, number: 1)
+        let whole = StorePosition(journal: "j", applied: at, datasets: Set(schemas))
+        do { try await open().finish(whole, from: nil, digests: []) }
+        try alter("DROP TABLE \(schemas[0])")
+        #expect(try await open().position().datasets == whole.datasets.subtracting([schemas[0]]))
+        #expect(try await open().position().applied == at)
+    }
+
     /// What a person with the sqlite3 command may do.
     private func alter(_ sql: String) throws {
         let shell = Process()

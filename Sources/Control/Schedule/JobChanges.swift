@@ -138,18 +138,22 @@ extension JobScheduler {
         var left: [LeftoverProcess] = []
         let patience = limit + Supervisor.patienceAfterKill
         for (name, entry) in entries {
-            guard let task = entry.task, !(await task.ends(within: patience, clock)) else {
-                continue
-            }
+            guard let task = entry.task,
+                await WaitLimit.within(patience, clock, { await task.value }) == nil
+            else { continue }
             if let pid = entries[name]?.process?.pid {
                 left.append(LeftoverProcess(service: name, pid: pid))
             }
         }
-        for cleanUp in cleanUps { _ = await cleanUp.ends(within: patience, clock) }
+        for cleanUp in cleanUps {
+            _ = await WaitLimit.within(patience, clock) { await cleanUp.value }
+        }
         deadline.cancel()
         for name in names { saveMark(name) }
         if let state {
-            _ = await Task { await state.flush() }.ends(within: Supervisor.patienceAfterKill, clock)
+            _ = await WaitLimit.within(Supervisor.patienceAfterKill, clock) {
+                await state.flush()
+            }
         }
         return left
     }

@@ -125,9 +125,10 @@ public actor JobScheduler {
 
     /// When it starts next, put off as its name decides.
     private func next(_ entry: Entry) -> JobTimetable.Time? {
-        var next = entry.timetable.next(after: entry.timetable.consideredUntil)
-        next?.time = next?.time.advanced(by: entry.specification.delay) ?? now()
-        return next
+        entry.timetable.next(after: entry.timetable.consideredUntil).map {
+            JobTimetable.Time(
+                time: $0.time.advanced(by: entry.specification.delay), doubt: $0.doubt)
+        }
     }
 
     func isOverdue(_ entry: Entry) -> Bool {

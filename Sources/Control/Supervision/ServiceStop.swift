@@ -1,7 +1,7 @@
 // The end of everything.
 
 internal import Glibc
-internal import Synchronization
+internal import Ledger
 
 /// A process that was killed and is still there: it hangs in the kernel, as one does whose disk or
 /// file server does not answer.
@@ -82,7 +82,7 @@ extension Supervisor {
     ) async -> Bool {
         let left = end.map { max(.zero, ContinuousClock.now.duration(to: $0)) }
         let limit = min(timeout + Self.patienceAfterKill, left ?? .seconds(1 << 40))
-        return await task.ends(within: limit, clock)
+        return await WaitLimit.within(limit, clock) { await task.value } != nil
     }
 
     private func killAll() {
@@ -91,41 +91,5 @@ extension Supervisor {
             processes.signal(process, SIGKILL)
             emit(name, .killed)
         }
-    }
-}
-
-extension Task<Void, Never> {
-    /// Whether it ends in time, waited for without cancelling it.
-    func ends(within limit: Duration, _ clock: any Clock<Duration>) async -> Bool {
-        await withCheckedContinuation { continuation in
-            let once = FirstAnswer(continuation)
-            let timer = Task {
-                do { try await clock.sleep(for: limit) } catch { return }
-                once.give(false)
-            }
-            Task {
-                await value
-                timer.cancel()
-                once.give(true)
-            }
-        }
-    }
-}
-
-/// The first of two answers.
-private final class FirstAnswer: Sendable {
-    /// A lock: two tasks may answer at the same moment. It is held for a swap.
-    private let waiting: Mutex<CheckedContinuation<Bool, Never>?>
-
-    init(_ continuation: CheckedContinuation<Bool, Never>) {
-        waiting = Mutex(continuation)
-    }
-
-    func give(_ answer: Bool) {
-        let continuation = waiting.withLock { waiting in
-            defer { waiting = nil }
-            return waiting
-        }
-        continuation?.resume(returning: answer)
     }
 }

@@ -20,6 +20,11 @@ struct RowFile: Sendable, Equatable {
     /// Rows that have a stamp and are not there. What writes the file keeps their stamps, so that it is
     /// still seen.
     var vanished: [String: Stamp] = [:]
+    /// Members that are no rows, as they lie.
+    var ignored: [[UInt8]] = []
+
+    /// Nothing of it is to be in the folder.
+    var isEmpty: Bool { entries.isEmpty && ignored.isEmpty }
 
     func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
 
@@ -44,15 +49,19 @@ extension FileLayout {
         format == .csv ? try csv(file) : json(file)
     }
 
-    private func json(_ file: RowFile) -> [UInt8] {
+    func json(_ file: RowFile) -> [UInt8] {
         var bytes: [UInt8] = []
         if entry == nil, let only = file.entries[""] {
             append(only, to: &bytes)
         } else {
             bytes.append(UInt8(ascii: "{"))
+            for (place, member) in file.ignored.enumerated() {
+                bytes += Array((place == 0 ? "\n" : ",\n").utf8)
+                bytes += member
+            }
             for (place, name) in file.names.enumerated() {
                 guard let entry = file.entries[name] else { continue }
-                bytes += Array((place == 0 ? "\n" : ",\n").utf8)
+                bytes += Array((place + file.ignored.count == 0 ? "\n" : ",\n").utf8)
                 RowJSON.appendQuoted(name, to: &bytes)
                 bytes.append(UInt8(ascii: ":"))
                 append(entry, to: &bytes)
@@ -164,7 +173,8 @@ extension FileLayout {
             return
         }
         guard let members = json.members else { throw RowFileError(problem: "it is no object") }
-        for (name, member) in members {
+        if !ignored.isEmpty { file.ignored = IgnoredMembers.find(ignored, in: bytes) }
+        for (name, member) in members where !ignored.contains(name) {
             guard values(ofEntry: name) != nil else {
                 throw RowFileError(problem: "'\(name.prefix(80))' is no key of \(schema.dataset)")
             }

@@ -50,6 +50,9 @@ public final class SQLiteStore: RowStore {
                 for schema in schemas {
                     var table = StoreTable(schema, layouts[schema.dataset] ?? SQLiteLayout())
                     try DeclaredTables.fit(schema, table, store: path, in: database)
+                    if try !table.isPresent(database) {
+                        try StampTables.forget(schema.dataset, in: database)
+                    }
                     try table.prepare(database)
                     try DeclaredTables.takeBack(schema, table, in: database)
                     try StampTables.note(table.layout, of: schema.dataset, in: database)

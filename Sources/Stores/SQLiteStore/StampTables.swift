@@ -75,6 +75,12 @@ enum StampTables {
                 """, arguments: [layout, dataset])
     }
 
+    /// Its table is gone, and what was filled went with it.
+    static func forget(_ dataset: String, in database: Database) throws {
+        try database.execute(
+            sql: "DELETE FROM opsd_datasets WHERE dataset = ?", arguments: [dataset])
+    }
+
     static func forgetDigests(of dataset: String, in database: Database) throws {
         try database.execute(
             sql: "DELETE FROM opsd_digests WHERE dataset = ?", arguments: [dataset])

@@ -71,6 +71,8 @@ struct StoreTable: Sendable {
         return "\(name) AS t LEFT JOIN \(stamps) AS s ON \(same)"
     }
 
+    func isPresent(_ database: Database) throws -> Bool { try database.tableExists(tableName) }
+
     /// Makes what is not there: the table, the columns of fields that were declared after it was made,
     /// the indexes. Of another program's table nothing is changed.
     mutating func prepare(_ database: Database) throws {

@@ -59,7 +59,7 @@ final class CacheStore: Sendable {
     /// Nil when there is none, when it does not read, and when the server does not say so in time.
     func row(_ key: RowKey) async -> Row? {
         guard content.withLock({ $0.breaker.mayAsk(at: .now) }) else { return nil }
-        let answer = await FirstAnswer.within(Self.readLimit) { [store] in
+        let answer = await WaitLimit.within(Self.readLimit) { [store] in
             do throws(StoreError) {
                 return Result<Row?, StoreError>.success(try await store.row(key)?.row)
             } catch {
@@ -169,39 +169,5 @@ final class CacheStore: Sendable {
 
     private func keys(of rows: [Row]) -> [RowKey] {
         rows.compactMap { row in schemas[row.dataset].map { row.key(in: $0) } }
-    }
-}
-
-/// Whoever answers first. The lock makes sure that only the first one does.
-final class FirstAnswer<Value: Sendable>: Sendable {
-    private let waiting: Mutex<CheckedContinuation<Value?, Never>?>
-
-    private init(_ continuation: CheckedContinuation<Value?, Never>) {
-        waiting = Mutex(continuation)
-    }
-
-    private func give(_ value: Value?) {
-        let continuation = waiting.withLock { waiting in
-            defer { waiting = nil }
-            return waiting
-        }
-        continuation?.resume(returning: value)
-    }
-
-    /// Nil when the work is not done within the limit; it goes on by itself then.
-    static func within(
-        _ limit: Duration, _ work: @escaping @Sendable () async -> Value
-    ) async -> Value? {
-        await withCheckedContinuation { continuation in
-            let first = FirstAnswer(continuation)
-            let timer = Task {
-                guard (try? await Task.sleep(for: limit)) != nil else { return }
-                first.give(nil)
-            }
-            Task {
-                first.give(await work())
-                timer.cancel()
-            }
-        }
     }
 }
