@@ -75,7 +75,7 @@ private struct JobShop {
     func eventually(
         _ what: String, _ condition: () async throws -> Bool
     ) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(60)
         while try await !condition() {
             try #require(ContinuousClock.now < deadline, "not in time: \(what)")
             try await Task.sleep(for: .milliseconds(10))
@@ -186,11 +186,10 @@ extension JobScheduler {
             let skips = try await shop.ended(scheduler, "skip", 2)
             let queued = try await shop.ended(scheduler, "queue", 2)
             #expect(skips[0].skipped >= 1 && skips[1].skipped >= 1)
-            // What waited begins as soon as the one before has ended.
-            let pause =
-                queued[0].started.microseconds
-                - (queued[1].ended?.microseconds ?? 0)
-            #expect(pause >= 0 && pause < 400_000, "\(pause) µs")
+            // The time of what waited came while the one before went on.
+            let waited = try #require(queued[0].scheduled)
+            #expect(waited < (try #require(queued[1].ended)))
+            #expect(queued[0].started >= (try #require(queued[1].ended)))
             _ = try? await scheduler.start("skip")
             await #expect(throws: JobError.self) { try await scheduler.start("skip") }
             await #expect(throws: JobError.unknownJob("x", known: ["skip", "queue"])) {
@@ -228,7 +227,7 @@ extension JobScheduler {
             #expect(deaf.outcome == .timedOut && deaf.signal == SIGKILL)
             #expect(deaf.output.contains("heard"))
             let took = try #require(deaf.duration)
-            #expect(took >= .seconds(10) && took < .seconds(14), "\(took)")
+            #expect(took >= .seconds(10) && took < onThisMachine(.seconds(14)), "\(took)")
             let child = try #require(shop.lines("child").first.flatMap { Int32($0) })
             #expect(!Workshop.isAlive(child))
         }

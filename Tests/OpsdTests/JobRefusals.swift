@@ -52,7 +52,7 @@ extension ConfigurationRefusalTests {
             "opsd.yaml:1:27: opsd has no command 'jurnal'; write journal"),
         Refusal(
             "jobs: [{name: a, command: [opsd, core], every: 10m}]",
-            "opsd.yaml:1:27: opsd core runs for good: it is no job; the commands are: check, status, account, order, service, job, journal, rebuild, migrate, token, secret"
+            "opsd.yaml:1:27: opsd core runs for good: it is no job; declare it under services"
         ),
         Refusal(
             "jobs: [{name: a, command: [date], every: 1h}, {name: a, command: [date], every: 2h}]",

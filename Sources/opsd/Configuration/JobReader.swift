@@ -87,10 +87,12 @@ struct JobReader {
         let names = Opsd.configuration.subcommands.compactMap { $0.configuration.commandName }
             .filter { !Self.endless.contains($0) }
         let word = command.count > 1 ? command[1] : ""
-        if names.contains(word) { return }
-        value.refuse(
-            Self.endless.contains(word)
-                ? "opsd \(word) runs for good: it is no job" : "opsd has no command '\(word)'",
-            NearestName.remedy(for: word, in: names, noun: "commands"))
+        if Self.endless.contains(word) {
+            value.refuse("opsd \(word) runs for good: it is no job", "declare it under services")
+        } else if !names.contains(word) {
+            value.refuse(
+                "opsd has no command '\(word)'",
+                NearestName.remedy(for: word, in: names, noun: "commands"))
+        }
     }
 }
