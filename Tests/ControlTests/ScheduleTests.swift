@@ -102,10 +102,15 @@ import Testing
 
         init(_ zone: TimeZone) {
             var highest = Int64.min
+            var offset: Int64 = 0
             for minute in 0..<Self.minutes {
                 let second = Self.start + Int64(minute) * 60
-                let date = Date(timeIntervalSince1970: Double(second))
-                let local = (second + Int64(zone.secondsFromGMT(for: date))) / 60
+                // No place changes its clocks but at a quarter of an hour.
+                if minute % 15 == 0 {
+                    let date = Date(timeIntervalSince1970: Double(second))
+                    offset = Int64(zone.secondsFromGMT(for: date))
+                }
+                let local = (second + offset) / 60
                 if let last = shown.last, local > last + 1 {
                     for lost in (last + 1)..<local {
                         skipped.append((minute + Int(lost - last - 1), lost))
@@ -180,7 +185,7 @@ import Testing
             for pick in picks {
                 var time = Timestamp(
                     microseconds: (Clocks.start + Int64(expected[pick]) * 60) * 1_000_000)
-                for minute in expected[(pick + 1)...].prefix(40) {
+                for minute in expected[(pick + 1)...].prefix(20) {
                     let next = try #require(Schedule.cron(expression).next(after: time, in: zone))
                     let wanted = (Clocks.start + Int64(minute) * 60) * 1_000_000
                     guard next.microseconds == wanted else {
