@@ -392,6 +392,33 @@ extension JobScheduler {
         await first.stopAll(within: .seconds(1))
     }
 
+    /// With a disk that took no records, and a control.sqlite that opens late.
+    @Test func aRunOfWhichNothingIsWrittenDownIsFoundAllTheSame() async throws {
+        let shop = try JobShop()
+        let job = try shop.job(
+            "orphan", "echo start >> $DIR/runs; exec sleep 3336", every: .seconds(1))
+        let first = try shop.scheduler([job])
+        let loop = Task { await first.run() }
+        try await shop.eventually("it runs") { !shop.lines("runs").isEmpty }
+        await first.die(loop)
+        let second = try shop.scheduler([job])
+        try await shop.run(second) {
+            try await shop.eventually("it is adopted") {
+                await second.status().first?.run?.skipped ?? 0 >= 2
+            }
+            #expect(shop.lines("runs") == ["start"])
+            let state = try shop.state()
+            await second.write(to: state)
+            let written = try await second.history(of: "orphan", newest: 9)
+            #expect(written.count == 1 && written[0].ended == nil && written[0].isAlive)
+        }
+        // The end of the second daemon was the end of its runs.
+        let after = try ControlState.readRuns(
+            path: shop.path("control.sqlite"), of: "orphan", newest: 9)
+        #expect(after.count == 1 && after[0].outcome == .interrupted)
+        await first.stopAll(within: .seconds(1))
+    }
+
     @Test func aRunThatEndedWithoutADaemonIsUnknownAndRepeated() async throws {
         let shop = try JobShop()
         let job = try shop.job(
