@@ -93,3 +93,61 @@ extension String {
         return !(before.isLetter || before.isNumber || "._-}*".contains(before))
     }
 }
+
+// MARK: - Alerts
+
+/// What on-call reads at night is there, and says what it should.
+extension Repository {
+    private struct Alert {
+        let file: TextFile
+        let index: Int
+        let name: String
+        let text: String
+    }
+
+    /// Each alert has a severity, a page of its own, and a test; each page an alert.
+    func alertsWithoutRunbook() -> [Finding] {
+        let alerts = files.filter { $0.path.hasPrefix("alerts/") && !$0.path.contains("/tests/") }
+            .flatMap(alerts)
+        let tests = files.filter { $0.path.hasPrefix("alerts/tests/") }
+            .map { $0.lines.joined(separator: "\n") }.joined()
+        let findings = alerts.flatMap { alert -> [Finding] in
+            let page = "runbooks/\(alert.name).md"
+            let problems = [
+                has(page) ? nil : "has no page \(page)",
+                alert.text.contains("runbook_url: \(page)\n") ? nil : "does not name its page",
+                alert.text.contains(/severity: (critical|warning|info)\b/)
+                    ? nil : "has no severity",
+                tests.contains("alertname: \(alert.name)\n        exp_alerts:\n")
+                    ? nil : "has no test in which it fires",
+            ]
+            return problems.compactMap(\.self).map {
+                alert.file.finding(alert.index, "the alert \(alert.name) \($0)")
+            }
+        }
+        let names = Set(alerts.map(\.name))
+        let pages = files.filter { $0.path.hasPrefix("runbooks/") }
+        return findings + pages.flatMap { page in badRunbook(page, names) }
+    }
+
+    private func badRunbook(_ page: TextFile, _ names: Set<String>) -> [Finding] {
+        let name = String(page.path.dropFirst("runbooks/".count).prefix { $0 != "." })
+        let headings = page.lines.filter { $0.hasPrefix("#") }
+        let wanted = ["# \(name)", "## Meaning", "## Impact", "## Check", "## Fix"]
+        return [
+            names.contains(name) ? nil : "no alert is called \(name)",
+            headings == wanted ? nil : "the headings are not \(wanted.joined(separator: ", "))",
+        ].compactMap(\.self).map { page.finding(0, $0) }
+    }
+
+    private func alerts(in file: TextFile) -> [Alert] {
+        let starts = file.lines.indices.filter { file.lines[$0].contains("- alert: ") }
+        return starts.enumerated().compactMap { number, start in
+            let end = number + 1 < starts.count ? starts[number + 1] : file.lines.count
+            guard let name = file.lines[start].split(separator: " ").last else { return nil }
+            return Alert(
+                file: file, index: start, name: String(name),
+                text: file.lines[start..<end].joined(separator: "\n") + "\n")
+        }
+    }
+}

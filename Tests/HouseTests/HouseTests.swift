@@ -72,6 +72,9 @@ struct HouseTests {
     @Test("Make targets in documents exist")
     func targets() async { await expectNone { $0.unknownTargets() } }
 
+    @Test("Each alert has its runbook and its test, and each runbook its alert")
+    func alerts() async { await expectNone { $0.alertsWithoutRunbook() } }
+
     @Test("No file names a machine's own folders")
     func machinePaths() async { await expectNone { $0.machinePaths() } }
 }

@@ -48,6 +48,34 @@ struct RuleTests {
             ])
     }
 
+    @Test("Alerts, their runbooks and their tests")
+    func alerts() {
+        func alert(_ name: String, _ more: String) -> String {
+            "      - alert: \(name)\n        expr: x > 0\n\(more)"
+        }
+        func labels(_ name: String) -> String {
+            "        labels: {severity: info}\n          runbook_url: runbooks/\(name).md\n"
+        }
+        let test = "      - eval_time: 1m\n        alertname: Good\n        exp_alerts:\n"
+        let page = "# Good\n\n## Meaning\n\n## Impact\n\n## Check\n\n## Fix\n"
+        let repository = Repository([
+            "alerts/a.yml": alert("Good", labels("Good")) + alert("Bad", labels("Good")),
+            "alerts/tests/a.yml": test, "runbooks/Good.md": page,
+            "runbooks/Old.md": page.replacing("Good", with: "Old"),
+            "runbooks/Thin.md": "# Thin\n\n## Meaning\n",
+        ])
+        #expect(
+            repository.alertsWithoutRunbook().map(\.description) == [
+                "alerts/a.yml:5: the alert Bad has no page runbooks/Bad.md",
+                "alerts/a.yml:5: the alert Bad does not name its page",
+                "alerts/a.yml:5: the alert Bad has no test in which it fires",
+                "runbooks/Old.md:1: no alert is called Old",
+                "runbooks/Thin.md:1: no alert is called Thin",
+                "runbooks/Thin.md:1: the headings are not # Thin, ## Meaning, ## Impact, ## Check, "
+                    + "## Fix",
+            ])
+    }
+
     @Test("Yams and GRDB")
     func keptLibraries() {
         let repository = Repository([

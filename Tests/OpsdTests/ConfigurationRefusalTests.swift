@@ -23,7 +23,7 @@ import Testing
 
     @Test(
         arguments: sections + services + stores + datasets + layouts + events + health + storeChecks
-            + documents)
+            + jobs + documents)
     func aBadConfigurationIsRefused(_ example: Refusal) {
         #expect(folder.refusal(example.text) == example.message)
     }

@@ -183,10 +183,6 @@ extension ConfigurationRefusalTests {
             "paper_broker: {sedd: 1}",
             "opsd.yaml:1:16: unknown key 'sedd' in paper_broker; write seed"),
         Refusal(
-            "calendars: {}",
-            "opsd.yaml:1:1: calendars is not carried out by this version of opsd; remove it, or use a version that does"
-        ),
-        Refusal(
             "alerts: {}",
             "opsd.yaml:1:1: alerts is not carried out by this version of opsd; remove it, or use a version that does"
         ),
@@ -280,7 +276,7 @@ extension ConfigurationRefusalTests {
         ),
         Refusal(
             "\"a\\nb\": 1",
-            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, stores, datasets, events, services, health, broker, accounts"
+            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, stores, datasets, events, services, health, broker, calendars, jobs, accounts"
         ),
     ]
 }

@@ -115,8 +115,13 @@ import Trading
     /// The example in a folder of its own, with the keys that it names.
     private func loadExample() throws -> Configuration {
         let directory = try TemporaryDirectory()
-        let folder = directory.path("full")
+        let folder = directory.path("examples/full")
+        try FileManager.default.createDirectory(
+            atPath: directory.path("examples"), withIntermediateDirectories: true)
         try FileManager.default.copyItem(atPath: Self.example, toPath: folder)
+        try FileManager.default.copyItem(
+            atPath: Self.root.appending(path: "calendars").path,
+            toPath: directory.path("calendars"))
         try PrivateFile.create(folder + "/secret.key", SecretKey.newFileText())
         try PrivateFile.create(folder + "/jwt.key", SecretKey.newFileText())
         return try Configuration.load(

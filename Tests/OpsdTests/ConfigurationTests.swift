@@ -118,12 +118,15 @@ import Trading
             .appending(path: "docs/CONFIGURATION.md")
         let parts = try String(contentsOf: page, encoding: .utf8).components(separatedBy: "```")
         let examples = parts.filter { $0.hasPrefix("yaml\n") }.map { String($0.dropFirst(5)) }
-        try #require(examples.count == 4)
+        try #require(examples.count == 5)
         let builtIn = try load("{}")
         var documented = try load(try #require(examples.first))
         let written = documented.writtenKeys
         let top = ConfigurationReader.shape.keys.map(\.name)
-        #expect(top.filter { !written.contains($0) } == ["stores", "datasets", "events", "health"])
+        #expect(
+            top.filter { !written.contains($0) } == [
+                "stores", "datasets", "events", "health", "calendars", "jobs",
+            ])
         documented.writtenKeys = builtIn.writtenKeys
         documented.accountFiles = builtIn.accountFiles
         #expect("\(documented.texts)" == "5 files" && !"\(documented)".contains("secret_key: \""))
@@ -141,7 +144,19 @@ import Trading
         #expect(plain == ServiceSettings(name: "signals", program: .command([])))
         let health = try load(examples[2]).health
         #expect(health.count == 7)
-        let stores = try load(examples[3])
+        let calendars = page.deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "calendars").path
+        try FileManager.default.copyItem(atPath: calendars, toPath: folder.path("calendars"))
+        let jobs = try load(examples[3]).jobs
+        #expect(jobs.map(\.name) == ["journal", "report"])
+        // What the second one writes is what the first one leaves out.
+        var usual = JobSettings.usual
+        (usual.name, usual.command, usual.schedule) = (
+            jobs[1].name, jobs[1].command, jobs[1].schedule
+        )
+        usual.jitter = jobs[1].jitter
+        #expect(jobs[1] == usual)
+        let stores = try load(examples[4])
         #expect(stores.stores.map(\.kind) == StoreKind.allCases)
         #expect(stores.datasets.map(\.name).suffix(2) == ["quotes", "bars"])
         #expect(stores.events == EventSettings(store: "hot"))

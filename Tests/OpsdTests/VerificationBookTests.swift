@@ -1,7 +1,6 @@
 import Control
 import CoreMetrics
 import Ledger
-import TestSupport
 import Testing
 
 @testable import Verify
@@ -9,18 +8,17 @@ import Testing
 
 /// What verifications have found, as it is written down and shown to Prometheus.
 @Suite struct VerificationBookTests {
-    private let folder: TemporaryDirectory
+    private let folder: ConfigurationFolder
     private let configuration: Configuration
     private let book: VerificationBook
 
     init() throws {
-        folder = try TemporaryDirectory("book")
-        try ConfigurationFixture.write(
+        folder = try ConfigurationFolder()
+        configuration = try folder.load(
             """
             stores: {files: {kind: files, path: ./files}, local: {kind: sqlite, path: ./rows.sqlite}}
             datasets: {positions: {old: files, also: [local]}}
-            """, in: folder)
-        configuration = try Configuration.load(folder.path("opsd.yaml"))
+            """)
         let layout = DataLayout(configuration)
         try layout.prepare()
         book = VerificationBook(layout)

@@ -19,6 +19,7 @@ enum ControlSchema {
         ALTER TABLE services ADD COLUMN quick_exits INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE services ADD COLUMN starts_at INTEGER;
         """,
+        JobRecords.schema,
     ]
 
     static var version: Int { steps.count }

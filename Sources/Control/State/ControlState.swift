@@ -19,10 +19,24 @@ public final class ControlState: Sendable {
         /// Nil: the service is to be forgotten.
         var records: [ServiceName: ServiceRecord?] = [:]
         var events: [RecordedEvent] = []
+        /// Nil: the job is to be forgotten, with its runs.
+        var marks: [JobName: JobMark?] = [:]
+        /// In the order in which they began, each once.
+        var runs: [JobRun] = []
         var isScheduled = false
         var problem: String?
 
-        var isEmpty: Bool { records.isEmpty && events.isEmpty }
+        var isEmpty: Bool {
+            records.isEmpty && events.isEmpty && marks.isEmpty && runs.isEmpty
+        }
+
+        mutating func put(_ run: JobRun) {
+            if let index = runs.firstIndex(where: { $0.instance == run.instance }) {
+                runs[index] = run
+            } else {
+                runs.append(run)
+            }
+        }
     }
 
     private let database: DatabaseQueue
@@ -73,6 +87,32 @@ public final class ControlState: Sendable {
         add { $0.events.append(recorded) }
     }
 
+    func save(_ mark: JobMark) {
+        add { $0.marks[mark.job] = .some(mark) }
+    }
+
+    func save(_ run: JobRun) {
+        add { $0.put(run) }
+    }
+
+    /// With its runs.
+    func remove(job name: JobName) {
+        add { waiting in
+            waiting.marks[name] = .some(nil)
+            waiting.runs.removeAll { $0.job == name }
+        }
+    }
+
+    /// Of every job that is known; empty when it cannot be read.
+    func jobMarks() async -> [JobMark] {
+        (try? await database.read { try JobRecords.marks($0) }) ?? []
+    }
+
+    /// The newest runs of a job, newest first; empty when they cannot be read.
+    public func runs(of job: JobName, newest count: Int) async -> [JobRun] {
+        (try? await database.read { try JobRecords.runs($0, of: job, count: count) }) ?? []
+    }
+
     /// What is written down; empty when it cannot be read.
     public func services() async -> [ServiceRecord] {
         (try? await database.read { try ControlSchema.services($0) }) ?? []
@@ -95,12 +135,25 @@ public final class ControlState: Sendable {
     /// For a command while no daemon runs; changes nothing. Throws when the file is not there or
     /// cannot be read.
     public static func readServices(path: String) throws -> [ServiceRecord] {
+        try read(path) { try ControlSchema.services($0) }
+    }
+
+    /// The same, of the newest runs of a job, newest first.
+    public static func readRuns(
+        path: String, of job: JobName, newest count: Int
+    ) throws -> [JobRun] {
+        try read(path) { try JobRecords.runs($0, of: job, count: count) }
+    }
+
+    private static func read<Value>(
+        _ path: String, _ body: (Database) throws -> Value
+    ) throws -> Value {
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(2)
         let database = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? database.close() }
-        return try database.read { try ControlSchema.services($0) }
+        return try database.read(body)
     }
 
     /// Looks before the file is opened for writing: GRDB writes a page when it sets up WAL.
@@ -153,6 +206,7 @@ public final class ControlState: Sendable {
             change(&waiting)
             // A disk that stays full must not fill the memory too.
             waiting.events.removeFirst(max(0, waiting.events.count - 1_000))
+            waiting.runs.removeFirst(max(0, waiting.runs.count - 1_000))
             defer { waiting.isScheduled = true }
             return waiting.isScheduled
         }
@@ -176,6 +230,14 @@ public final class ControlState: Sendable {
                             sql: "DELETE FROM services WHERE name = ?", arguments: [name])
                     }
                 }
+                for (name, mark) in taken.marks {
+                    if let mark {
+                        try JobRecords.write(mark, to: database)
+                    } else {
+                        try JobRecords.remove(name, from: database)
+                    }
+                }
+                for run in taken.runs { try JobRecords.write(run, to: database) }
                 try ControlSchema.append(taken.events, to: database, keep: Self.eventsMax)
                 return .commit
             }
@@ -185,9 +247,17 @@ public final class ControlState: Sendable {
             waiting.withLock { waiting in
                 waiting.records.merge(taken.records) { newer, _ in newer }
                 waiting.events.insert(contentsOf: taken.events, at: 0)
+                waiting.marks.merge(taken.marks) { newer, _ in newer }
+                let newer = waiting.runs
+                waiting.runs = taken.runs.filter { !Self.isForgotten($0, waiting.marks) }
+                for run in newer { waiting.put(run) }
             }
             note("\(error)")
         }
+    }
+
+    private static func isForgotten(_ run: JobRun, _ marks: [JobName: JobMark?]) -> Bool {
+        if case .some(.none) = marks[run.job] { true } else { false }
     }
 
     /// Says it once when writing begins to fail, and once when it works again.

@@ -56,7 +56,7 @@ struct AdoptionPlan: Equatable {
     ) {
         guard declared.contains(name) else {
             ended += candidates.map {
-                Ending(process: $0, reason: "no service '\(name)' is configured")
+                Ending(process: $0, reason: "'\(name)' is no longer configured")
             }
             return
         }
@@ -67,7 +67,7 @@ struct AdoptionPlan: Equatable {
         guard let chosen else { return }
         adopted[name] = chosen
         ended += candidates.filter { $0 != chosen }.map {
-            Ending(process: $0, reason: "process \(chosen.identity.pid) is the same service")
+            Ending(process: $0, reason: "process \(chosen.identity.pid) does the same")
         }
     }
 

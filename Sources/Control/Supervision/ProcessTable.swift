@@ -9,12 +9,16 @@ internal import Ledger
 /// The variables by which a supervisor knows the processes of its predecessor again.
 enum ProcessTag {
     static let service = "OPSD_SERVICE"
+    /// A run of a job, in place of the one above.
+    static let job = "OPSD_JOB"
     static let dataDirectory = "OPSD_DATA_DIR"
     /// Another one at each start: what a service's process has started itself carries it too.
     static let instance = "OPSD_INSTANCE"
-    /// What systemd tells its own child is not for grandchildren: they could answer in its name.
+    /// What systemd tells its own child is not for grandchildren: they could answer in its name. Nor is
+    /// what another supervisor may have told this one.
     static let ofTheSupervisorAlone = [
-        "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
+        service, job, dataDirectory, instance, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+        "LISTEN_FDS", "LISTEN_PID",
         "LISTEN_FDNAMES",
     ]
 }
@@ -26,7 +30,7 @@ struct ProcessIdentity: Sendable, Hashable {
     let startTicks: UInt64
 }
 
-/// The leader of a session that some supervisor made for a service.
+/// The leader of a session that some supervisor made for a service, or for a run of a job.
 struct FoundProcess: Sendable, Equatable {
     let identity: ProcessIdentity
     let service: ServiceName
@@ -69,9 +73,11 @@ enum ProcessTable {
     }
 
     /// The living session leaders of our user that a supervisor of this data directory has started.
-    /// - Parameter recorded: by process; for one that has overwritten its own environment.
-    static func services(
-        of dataDirectory: String, recorded: [ProcessIdentity: ServiceName]
+    /// - Parameters:
+    ///   - tag: `ProcessTag.service` or `ProcessTag.job`: the variable that has the name.
+    ///   - recorded: by process; for one that has overwritten its own environment.
+    static func started(
+        as tag: String, of dataDirectory: String, recorded: [ProcessIdentity: ServiceName]
     ) -> [FoundProcess] {
         pids().compactMap { pid in
             guard isOurs(pid), let before = stat(pid), before.session == pid, !before.isDead else {
@@ -79,7 +85,7 @@ enum ProcessTable {
             }
             let identity = ProcessIdentity(pid: pid, startTicks: before.startTicks)
             let variables = environment(pid)
-            if let name = variables[ProcessTag.service],
+            if let name = variables[tag],
                 variables[ProcessTag.dataDirectory] == dataDirectory
             {
                 // Read again: the id may have been given to another process in between.

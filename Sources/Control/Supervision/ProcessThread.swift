@@ -129,10 +129,10 @@ final class ProcessThread: Sendable {
         await perform { ProcessTable.residentBytes(ofSessions: sessions) }
     }
 
-    func services(
-        of dataDirectory: String, recorded: [ProcessIdentity: ServiceName]
+    func started(
+        as tag: String, of dataDirectory: String, recorded: [ProcessIdentity: ServiceName]
     ) async -> [FoundProcess] {
-        await perform { ProcessTable.services(of: dataDirectory, recorded: recorded) }
+        await perform { ProcessTable.started(as: tag, of: dataDirectory, recorded: recorded) }
     }
 
     /// Returns when the process has ended. To be called once a process. A child is not reaped yet.

@@ -13,7 +13,8 @@ extension Supervisor {
         for record in records { recorded[record.name] = record.identity }
         let byProcess = Dictionary(
             recorded.map { ($0.value, $0.key) }, uniquingKeysWith: { first, _ in first })
-        let found = await processes.services(of: dataDirectory, recorded: byProcess)
+        let found = await processes.started(
+            as: ProcessTag.service, of: dataDirectory, recorded: byProcess)
         let plan = AdoptionPlan(
             found: found, declared: order.names, answering: await answering(found),
             recorded: Dictionary(
@@ -42,7 +43,7 @@ extension Supervisor {
     private func adopt(
         _ found: FoundProcess, as name: ServiceName, _ record: ServiceRecord?
     ) async {
-        guard let process = await watched(found.identity) else {
+        guard let process = await processes.adoptUnlessGone(found.identity) else {
             // It ended a moment ago, so it starts as any other.
             return
         }
@@ -59,17 +60,6 @@ extension Supervisor {
             isRecorded ? record?.startedAt : MachineStart.time(ofTicks: found.identity.startTicks)
         emit(name, .adopted(pid: process.pid))
         save(name)
-    }
-
-    /// Nil when it is gone. Where this side lacks a descriptor it is tried again for a while: a second
-    /// process beside one that lives would be worse than a late start.
-    private func watched(_ identity: ProcessIdentity) async -> WatchedProcess? {
-        for attempt in 0..<100 {
-            if case .success(let process) = await processes.adopt(identity) { return process }
-            if await processes.isGone(identity) { return nil }
-            if attempt < 99 { try? await clock.sleep(for: .milliseconds(100)) }
-        }
-        return nil
     }
 
     /// A crash loop goes on where it was, however often the supervisor itself starts.
@@ -117,19 +107,37 @@ extension Supervisor {
         let (process, name) = (ending.process, ending.process.service)
         emit(name, .endingLeftover(pid: process.identity.pid, because: ending.reason))
         let stop = entries[name]?.specification.stop ?? StopPolicy()
-        let task = Task {
-            guard let watched = await watched(process.identity) else { return }
-            processes.signal(watched, stop.signal.number)
-            let escalation = Task {
-                do { try await clock.sleep(for: stop.timeout) } catch { return }
-                processes.signal(watched, SIGKILL)
-            }
-            _ = await processes.exit(of: watched)
-            escalation.cancel()
-            processes.signal(watched, SIGKILL)
-        }
+        let task = Task { await processes.end(process.identity, stop, clock) }
         let leftover = LeftoverProcess(service: name, pid: process.identity.pid)
         cleanUps.append(CleanUp(leftover: leftover, timeout: stop.timeout, task: task))
+    }
+}
+
+extension ProcessThread {
+    /// Nil when it is gone. Where this side lacks a descriptor it is tried again for a while: a second
+    /// process beside one that lives would be worse than a late start.
+    func adoptUnlessGone(_ identity: ProcessIdentity) async -> WatchedProcess? {
+        for attempt in 0..<100 {
+            if case .success(let process) = await adopt(identity) { return process }
+            if await isGone(identity) { return nil }
+            if attempt < 99 { try? await Task.sleep(for: .milliseconds(100)) }
+        }
+        return nil
+    }
+
+    /// Ends a process that somebody else has started, with all of its session.
+    func end(
+        _ identity: ProcessIdentity, _ stop: StopPolicy, _ clock: any Clock<Duration>
+    ) async {
+        guard let watched = await adoptUnlessGone(identity) else { return }
+        signal(watched, stop.signal.number)
+        let escalation = Task {
+            do { try await clock.sleep(for: stop.timeout) } catch { return }
+            signal(watched, SIGKILL)
+        }
+        _ = await exit(of: watched)
+        escalation.cancel()
+        signal(watched, SIGKILL)
     }
 }
 

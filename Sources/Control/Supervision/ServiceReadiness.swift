@@ -27,6 +27,11 @@ extension Supervisor {
         openGate(name)
     }
 
+    /// Returns when each service is ready, or its time for that is over.
+    public func whenReady() async {
+        for name in order.names { await passGate(of: name) }
+    }
+
     func passGate(of name: ServiceName) async {
         guard !isStopping, entries[name]?.isGateOpen == false else { return }
         await withCheckedContinuation { entries[name]?.gateWaiters.append($0) }

@@ -85,35 +85,50 @@ struct ServiceCommand: AsyncParsableCommand {
             discussion: "Example: opsd service logs core -n 100 --follow")
 
         @Argument(help: "The service's name.") var name: String
-        @Option(name: [.customShort("n"), .long], help: "How many lines.") var lines = 50
-        @Flag(help: "Go on with what it writes, until interrupted.") var follow = false
+        @OptionGroup var lines: LogOptions
         @OptionGroup var options: CommonOptions
 
         func run() async throws {
             let configuration = try options.loadConfiguration()
-            guard lines >= 0 else {
-                throw CommandFailure(.badInput, "-n: \(lines) is no number of lines")
-            }
             try ServiceNames.check(name, configuration)
-            var reader = LogReader(path: DataLayout(configuration).log(of: name))
-            for line in try reader.last(lines) { show(line) }
-            while follow {
-                try await Task.sleep(for: .milliseconds(200))
-                for line in reader.more() { show(line) }
-            }
+            try await lines.show(
+                DataLayout(configuration).log(of: name), member: "service", name, options)
         }
+    }
+}
 
-        private func show(_ line: [UInt8]) {
-            guard options.json else {
-                FileHandle.standardOutput.write(Data(line + [UInt8(ascii: "\n")]))
-                return
-            }
-            options.show("") { json in
-                json.member("service", name)
-                json.member("line", String(decoding: line, as: UTF8.self))
-            }
-            fflush(nil)
+/// How much of a log is shown.
+struct LogOptions: ParsableArguments {
+    @Option(name: [.customShort("n"), .long], help: "How many lines.") var lines = 50
+    @Flag(help: "Go on with what it writes, until interrupted.") var follow = false
+
+    /// - Parameter member: of each JSON object, for the name of whoever wrote the log.
+    func show(
+        _ path: String, member: StaticString, _ name: String, _ options: CommonOptions
+    ) async throws {
+        guard lines >= 0 else {
+            throw CommandFailure(.badInput, "-n: \(lines) is no number of lines")
         }
+        var reader = LogReader(path: path)
+        for line in try reader.last(lines) { show(line, member, name, options) }
+        while follow {
+            try await Task.sleep(for: .milliseconds(200))
+            for line in reader.more() { show(line, member, name, options) }
+        }
+    }
+
+    private func show(
+        _ line: [UInt8], _ member: StaticString, _ name: String, _ options: CommonOptions
+    ) {
+        guard options.json else {
+            FileHandle.standardOutput.write(Data(line + [UInt8(ascii: "\n")]))
+            return
+        }
+        options.show("") { json in
+            json.member(member, name)
+            json.member("line", String(decoding: line, as: UTF8.self))
+        }
+        fflush(nil)
     }
 }
 

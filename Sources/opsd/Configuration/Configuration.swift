@@ -34,6 +34,10 @@ struct Configuration: Sendable, Equatable {
     /// In the order written.
     var services: [ServiceSettings] = ServiceSettings.embeddedDefault
     var paperBroker = PaperBrokerSettings()
+    /// In the order written.
+    var calendars: [CalendarSettings] = []
+    /// In the order written.
+    var jobs: [JobSettings] = []
 
     /// The paths of the keys that the file has, as `YAMLDocument.places` names them; everything else
     /// is a default.

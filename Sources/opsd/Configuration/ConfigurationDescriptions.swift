@@ -137,6 +137,20 @@ enum ConfigurationDescriptions {
         "health[].degraded_from": "An answer that takes so long is degraded.",
         "health[].depends_on":
             "Checks or services; while one is not well, this is no finding of its own.",
+        "calendars": "When exchanges trade: a name and a file for each.",
+        "jobs": "Commands that are run at certain times.",
+        "jobs[].name": "Unique.",
+        "jobs[].command":
+            "The program and its arguments; opsd is this program with this configuration.",
+        "jobs[].schedule": "Five fields as cron has them, in the time zone of the configuration.",
+        "jobs[].every": "Whole multiples of it since midnight UTC.",
+        "jobs[].only": "Only at times at which this holds.",
+        "jobs[].only.calendar": "One of calendars.",
+        "jobs[].only.when": "What the exchange is, or has, at that time.",
+        "jobs[].timeout": "Then it is stopped.",
+        "jobs[].overlap": "What becomes of a time that comes while the run before goes on.",
+        "jobs[].catch_up": "The oldest time that is made up for, once; 0s: none.",
+        "jobs[].jitter": "Each time is put off by a part of it that the name decides.",
     ]
 
     /// By the path within an account, whichever list it stands in.

@@ -42,6 +42,7 @@ struct ConfigurationEntries {
         )
         for dataset in configuration.datasets { list.dataset(dataset, kinds: kinds) }
         list.events(configuration.events)
+        list.schedule(configuration)
         return list.entries
     }
 
@@ -80,7 +81,7 @@ struct ConfigurationEntries {
     }
 
     /// Arguments may hold what `${env:…}` put there.
-    private mutating func add(_ key: String, command words: [String]) {
+    mutating func add(_ key: String, command words: [String]) {
         let rest = words.count - 1
         let more = rest > 0 ? " with \(rest) argument\(rest == 1 ? "" : "s")" : ""
         add(key, (words.first ?? "") + more, exact: words.joined(separator: "\0"))

@@ -92,6 +92,8 @@ extension ConfigurationPlan {
         var next = old
         next.services = new.services
         next.health = new.health
+        next.calendars = new.calendars
+        next.jobs = new.jobs
         next.operators = new.operators
         next.secrets.keyFile = new.secrets.keyFile
         next.writtenKeys = new.writtenKeys
@@ -120,7 +122,7 @@ private struct ChangeJudge {
         let summary: String
     }
 
-    /// Services, checks, accounts and operators that came or went: one change each, not one a key.
+    /// Services, checks, jobs, accounts and operators that came or went: one change each, not one a key.
     private func items(
         _ before: [ConfigurationEntry], _ after: [ConfigurationEntry]
     ) -> [ConfigurationPlan.Change] {
@@ -144,7 +146,7 @@ private struct ChangeJudge {
     }
 
     private static let namedSections: Set<String> = [
-        "services", "health", "operators", "accounts", "stores", "datasets",
+        "services", "health", "operators", "accounts", "stores", "datasets", "jobs",
     ]
 
     /// The first two keys of an entry that belongs to an item.
@@ -207,7 +209,7 @@ private struct ChangeJudge {
             .needsRestart(of: [keys[1]])
         case "services" where keys.count > 2:
             Self.processKeys.contains(keys[2]) ? .restartsService(keys[1]) : .atOnce
-        case "health", "operators": .atOnce
+        case "health", "operators", "calendars", "jobs": .atOnce
         case "secrets": keys.last == "key_file" ? .atOnce : restart([.core])
         case "accounts": restart([.core, .paperBroker])
         case "time_zone", "limits", "engine", "journal", "stores", "datasets", "events":

@@ -36,7 +36,7 @@ struct ConfigurationReader {
 
     /// Keys of the contract that this version does not carry out. Taking them in silence would make
     /// a promise that nobody keeps.
-    static let laterKeys = ["verify", "backup", "calendars", "switches", "alerts"]
+    static let laterKeys = ["verify", "backup", "switches", "alerts"]
 
     private var absolutePath: String { AbsolutePath.of(path) }
     private var folder: String { AbsolutePath.folder(of: absolutePath) }
@@ -91,6 +91,7 @@ struct ConfigurationReader {
         readSections(&top, key, &result)
         let stores = readStores(&top, &result)
         readServices(&top, stores, &result)
+        readSchedule(&top, &result)
         readAccounts(&top, key, &result)
         for key in Self.laterKeys {
             top.refuse(

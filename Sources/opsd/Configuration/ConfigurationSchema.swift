@@ -51,8 +51,10 @@ struct ConfigurationSchema {
         settings.health = [HealthCheckSettings(name: "*", probe: .command([]))]
         settings.paperBroker.symbols = []
         settings.events = EventSettings(store: "none")
+        settings.jobs = [JobSettings.usual]
         let withoutDefault: Set<String> = [
             "data_dir", "secrets", "accounts", "command", "working_directory", "quotes", "data",
+            "every",
         ]
         let entries = ConfigurationEntries.of(settings).filter { entry in
             entry.keys.allSatisfy { !withoutDefault.contains($0) }

@@ -3,8 +3,8 @@ import Foundation
 import StrictYAML
 import Synchronization
 
-/// The texts of which one configuration was made, by their files' absolute paths: `opsd.yaml` and the
-/// account files. As they were written: what stands as `${env:…}`, `${file:…}` or `enc:v1:…` is not
+/// The texts of which one configuration was made, by their files' absolute paths: `opsd.yaml`, the
+/// account files and the calendars. As they were written: what stands as `${env:…}`, `${file:…}` or `enc:v1:…` is not
 /// in them.
 ///
 /// The supervisor holds those that it has accepted, and the built-in services ask it for them. A core that has to start again while somebody edits a file starts with what holds, and not with
@@ -73,6 +73,10 @@ final class ConfigurationSource: Sendable {
 
     /// - Parameter name: what findings print.
     func document(_ path: String, name: String) throws(StrictYAMLError) -> YAMLDocument {
+        try YAMLDocument(text: try text(path, name: name), file: name)
+    }
+
+    func text(_ path: String, name: String) throws(StrictYAMLError) -> String {
         let text: String
         if let known = accepted.files[path] {
             text = known
@@ -80,6 +84,6 @@ final class ConfigurationSource: Sendable {
             text = try YAMLDocument.text(of: path, name: name)
         }
         used.withLock { $0.files[path] = text }
-        return try YAMLDocument(text: text, file: name)
+        return text
     }
 }

@@ -13,7 +13,7 @@ struct MetricsPage: Sendable {
     static let descriptions =
         Supervisor.metricDescriptions + HealthMonitor.metricDescriptions + MergeMetrics.descriptions
         + CountingLogHandler.metricDescriptions + LogKeeper.metricDescriptions
-        + VerificationMetrics.descriptions
+        + VerificationMetrics.descriptions + JobScheduler.metricDescriptions
 
     init(
         registry: MetricsRegistry, children: BuiltinChildren, dataDirectory: String,

@@ -6,6 +6,7 @@ import Ledger
 struct StatusAssembly: Sendable {
     let health: HealthAssembly
     let children: BuiltinChildren
+    let scheduler: JobScheduler
     /// Why the daemon cannot write down what happens; nil when it can.
     var controlProblem: @Sendable () -> String? = { nil }
 
@@ -21,6 +22,7 @@ struct StatusAssembly: Sendable {
             time: Timestamp.now().description,
             services: services.map { Self.entry($0.status, $0.reading, after) },
             health: await readings.map(Self.entry), core_service: coreName, core: await core,
+            jobs: await scheduler.status().map { StatusReport.Job($0) },
             control_problem: controlProblem())
         return StatusJudgement.judged(report)
     }

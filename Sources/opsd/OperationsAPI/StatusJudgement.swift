@@ -16,7 +16,7 @@ struct StatusJudgement {
         }
         report.findings =
             judgement.serviceFindings + judgement.checkFindings + judgement.coreFindings
-            + judgement.controlFindings
+            + judgement.jobFindings + judgement.controlFindings
         report.verdict =
             report.findings.contains(where: \.is_doubt)
             ? .unknown : report.findings.isEmpty ? .well : .wrong
@@ -120,6 +120,25 @@ struct StatusJudgement {
     /// It runs and says nothing: what it knows, nobody can tell.
     private func isSilentCore(_ service: StatusReport.Service) -> Bool {
         service.name == report.core_service && service.state == "running" && report.core == nil
+    }
+
+    private var jobFindings: [StatusReport.Finding] {
+        (report.jobs ?? []).compactMap { job in
+            // While it runs, how it went before is history.
+            let last = job.running_since == nil ? job.last_outcome : nil
+            let outcome = last.flatMap(JobOutcome.init)
+            let command = "opsd job history \(job.name)"
+            if let outcome, outcome != .succeeded {
+                let isDoubt = [.unknown, .interrupted].contains(outcome)
+                return StatusReport.Finding(
+                    what: "job \(job.name): \(job.last_detail ?? outcome.rawValue)",
+                    since: job.last_ended, command: command, is_doubt: isDoubt)
+            }
+            guard job.is_overdue else { return nil }
+            return StatusReport.Finding(
+                what: "job \(job.name) is overdue: two of its times have passed since it last did "
+                    + "its work", since: job.last_success, command: command)
+        }
     }
 
     private var controlFindings: [StatusReport.Finding] {

@@ -89,6 +89,25 @@ struct StatusReport: Codable, Equatable, Sendable {
         var command: String
     }
 
+    struct Job: Codable, Equatable, Sendable {
+        var name: String
+        /// When it runs, in words.
+        var times: String
+        var next: String?
+        /// Why nobody can tell whether it runs then.
+        var doubt: String?
+        /// Since when it runs; nil while it does not.
+        var running_since: String?
+        /// How its last run ended: `succeeded`, `found`, `failed`, `timed-out`, `refused`,
+        /// `interrupted`, `unknown`, `missed`.
+        var last_outcome: String?
+        var last_detail: String?
+        var last_started: String?
+        var last_ended: String?
+        var last_success: String?
+        var is_overdue: Bool
+    }
+
     /// One thing that is wrong, or that nobody could tell.
     struct Finding: Codable, Equatable, Sendable {
         var what: String
@@ -125,6 +144,8 @@ struct StatusReport: Codable, Equatable, Sendable {
     var core_service: String?
     /// Nil when the core did not answer.
     var core: Core?
+    /// Nil from a daemon of a version that had none.
+    var jobs: [Job]?
     /// Why the daemon does not write down what happens to services; nil when it does.
     var control_problem: String?
 

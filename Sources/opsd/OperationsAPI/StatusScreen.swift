@@ -17,6 +17,7 @@ struct StatusScreen {
         if !report.findings.isEmpty { head += [""] + findingLines }
         var tables = [""] + serviceLines
         if !report.health.isEmpty { tables += [""] + checkLines }
+        if let jobs = report.jobs, !jobs.isEmpty { tables += [""] + jobLines(jobs) }
         tables += [""] + coreLines
         return
             (head.flatMap { ScreenText.wrapped($0, to: width) }
@@ -97,6 +98,19 @@ struct StatusScreen {
             lines.append("\(well.count) checks are healthy")
         }
         return lines
+    }
+
+    private func jobLines(_ jobs: [StatusReport.Job]) -> [String] {
+        ScreenText.table(
+            [["JOB", "LAST RUN", "ENDED", "NEXT"]]
+                + jobs.map { job in
+                    [
+                        job.name, job.running_since == nil ? job.last_outcome ?? "-" : "running",
+                        job.last_ended.flatMap { Timestamp($0) }.map(age) ?? "-",
+                        (job.next.map(moment) ?? "never")
+                            + (job.doubt == nil ? "" : " (not known)"),
+                    ]
+                })
     }
 
     private var coreLines: [String] {

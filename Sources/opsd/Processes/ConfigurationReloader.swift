@@ -7,6 +7,7 @@ actor ConfigurationReloader {
     /// What the daemon runs with: its live parts are those of the last plan.
     private var running: Configuration
     private let supervisor: Supervisor
+    private let scheduler: JobScheduler
     private let children: BuiltinChildren
     private let health: HealthAssembly
     private let accepted: AcceptedConfiguration
@@ -17,12 +18,14 @@ actor ConfigurationReloader {
     private var isEnding = false
 
     init(
-        running: Configuration, supervisor: Supervisor, children: BuiltinChildren,
-        health: HealthAssembly, accepted: AcceptedConfiguration, notifier: SystemdNotifier?,
+        running: Configuration, supervisor: Supervisor, scheduler: JobScheduler,
+        children: BuiltinChildren, health: HealthAssembly, accepted: AcceptedConfiguration,
+        notifier: SystemdNotifier?,
         logger: Logger
     ) {
         self.running = running
         self.supervisor = supervisor
+        self.scheduler = scheduler
         self.children = children
         self.health = health
         self.accepted = accepted
@@ -74,6 +77,7 @@ actor ConfigurationReloader {
         do {
             let changes = try await supervisor.apply(
                 ServiceSpecification.all(of: plan.configuration))
+            await scheduler.apply(JobSpecification.all(of: plan.configuration))
             await health.update(plan.configuration)
             running = plan.configuration
             logger.notice(

@@ -23,6 +23,9 @@ final class ControlStateOpener: Sendable {
         self.logger = logger
     }
 
+    /// Nil until it has been opened.
+    var state: ControlState? { status.withLock { $0.state } }
+
     /// Why nothing is written down; nil when it is.
     var problem: String? {
         let status = status.withLock { $0 }
@@ -39,13 +42,14 @@ final class ControlStateOpener: Sendable {
     }
 
     /// Until it is open, and then until it is cancelled.
-    func keepTrying(for supervisor: Supervisor) async {
+    func keepTrying(for supervisor: Supervisor, _ scheduler: JobScheduler) async {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.period)
             guard status.withLock({ $0.state == nil }), !Task.isCancelled,
                 let state = await open()
             else { continue }
             await supervisor.write(to: state)
+            await scheduler.write(to: state)
             logger.notice(
                 "what happens to services is written down from now on",
                 metadata: ["file": "\(path)"])

@@ -23,6 +23,7 @@ struct DataLayout: Sendable {
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }
+    func log(ofJob job: String) -> String { root + "/log/jobs/\(job).log" }
     /// The socket at which a built-in service answers its supervisor and commands.
     func socket(of service: String) -> String { root + "/run/\(service).sock" }
     func lock(of name: String) -> String { root + "/run/\(name).lock" }
@@ -40,7 +41,7 @@ struct DataLayout: Sendable {
                 "data_dir: \(root) is too long for the sockets in it; "
                     + "choose one of at most \(rootMax) bytes")
         }
-        for directory in [root, root + "/run", root + "/log"] {
+        for directory in [root, root + "/run", root + "/log", root + "/log/jobs"] {
             do {
                 try FileManager.default.createDirectory(
                     atPath: directory, withIntermediateDirectories: true,

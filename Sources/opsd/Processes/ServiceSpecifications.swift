@@ -32,7 +32,7 @@ extension ServiceSpecification {
     }
 
     /// This program itself, however it was started.
-    private static let executable: String =
+    static let executable: String =
         (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
         ?? CommandLine.arguments[0]
 

@@ -5,14 +5,16 @@ import Ledger
 import Logging
 import TradingHTTP
 
-/// What `opsd service` asks of the running daemon, at the supervisor's socket.
+/// What `opsd service` and `opsd job` ask of the running daemon, at the supervisor's socket.
 struct SupervisorControl: Sendable {
     let supervisor: Supervisor
+    let scheduler: JobScheduler
     let accepted: AcceptedConfiguration
     let logger: Logger
 
     func addRoutes(to router: Router<BasicRequestContext>) {
         let control = router.group("control")
+        JobControl(scheduler: scheduler, logger: logger).addRoutes(to: control)
         control.get("services") { _, _ in
             let lines = await supervisor.status().map(ServiceLine.init)
             let body = String(decoding: try JSONEncoder().encode(lines), as: UTF8.self)

@@ -48,12 +48,25 @@ struct SupervisorProcess {
                     "\(event.service): \(event.kind)",
                     metadata: ["service": "\(event.service)", "event": "\(event.kind.word)"])
             })
+        let scheduler = try JobScheduler(
+            jobs: JobSpecification.all(of: configuration),
+            dataDirectory: ServiceSpecification.realPath(layout.root),
+            state: stateFile.state,
+            onEvent: { event in
+                logger.log(
+                    level: event.kind.isTrouble ? .warning : .info,
+                    "job \(event.job): \(event.kind)",
+                    metadata: ["job": "\(event.job)"])
+            })
         let health = await HealthAssembly(
             supervisor: supervisor, children: children, configuration: configuration,
             curl: curl, logger: logger,
             restart: { service, process, reason in
                 try? await supervisor.restart(service, process: process, because: reason)
             })
+        registry.addCollector { [current = health.current] in
+            current.value.collectCalendars(into: &$0)
+        }
         let operations = OperationsAPI(
             metrics: MetricsPage(
                 registry: registry, children: children,
@@ -61,13 +74,16 @@ struct SupervisorProcess {
                 verification: VerificationMetrics(current: { health.current.value })),
             health: health,
             status: StatusAssembly(
-                health: health, children: children, controlProblem: { stateFile.problem }))
+                health: health, children: children, scheduler: scheduler,
+                controlProblem: { stateFile.problem }))
         let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
-            running: configuration, supervisor: supervisor, children: children, health: health,
-            accepted: accepted, notifier: notifier, logger: logger)
-        let background = TaskService { await stateFile.keepTrying(for: supervisor) }
-        let control = SupervisorControl(supervisor: supervisor, accepted: accepted, logger: logger)
+            running: configuration, supervisor: supervisor, scheduler: scheduler,
+            children: children, health: health, accepted: accepted, notifier: notifier,
+            logger: logger)
+        let background = TaskService { await stateFile.keepTrying(for: supervisor, scheduler) }
+        let control = SupervisorControl(
+            supervisor: supervisor, scheduler: scheduler, accepted: accepted, logger: logger)
         try await serve(control, operations, reload, hangUps, notifier, background, logger)
         await curl.shutdown()
     }
@@ -92,8 +108,8 @@ struct SupervisorProcess {
             socketPath: layout.socket(of: "supervisor"), registry: operations.metrics.registry,
             readiness: { nil })
         controls.addRoutes(to: control.router)
-        let supervisor = controls.supervisor
-        let logs = logKeeper(supervisor, layout, logger)
+        let (supervisor, scheduler) = (controls.supervisor, controls.scheduler)
+        let logs = logKeeper(supervisor, scheduler, layout, logger)
         let welcome = Welcome(
             configuration: configuration, children: operations.metrics.children)
         // Services stop in the reverse of this order: whoever asks is answered to the last.
@@ -104,7 +120,9 @@ struct SupervisorProcess {
                     .init(service: control.application()),
                     .init(service: TaskService { await logs.run() }),
                     .init(service: background),
-                    .init(service: SupervisedServices(supervisor: supervisor, notifier: notifier)),
+                    .init(
+                        service: SupervisedProcesses(
+                            supervisor: supervisor, scheduler: scheduler, notifier: notifier)),
                     .init(service: TaskService { await operations.health.run() }),
                     .init(
                         service: TaskService {
@@ -118,7 +136,8 @@ struct SupervisorProcess {
     }
 
     private func logKeeper(
-        _ supervisor: Supervisor, _ layout: DataLayout, _ logger: Logger
+        _ supervisor: Supervisor, _ scheduler: JobScheduler, _ layout: DataLayout,
+        _ logger: Logger
     ) -> LogKeeper {
         LogKeeper(
             files: {
@@ -126,6 +145,7 @@ struct SupervisorProcess {
                 for service in await supervisor.specifications() {
                     files[service.logFile] = service.rotation
                 }
+                for job in await scheduler.specifications() { files[job.logFile] = job.rotation }
                 return files
             }, onProblem: { logger.error("\($0)") })
     }
@@ -133,19 +153,29 @@ struct SupervisorProcess {
     private var listening: ListeningAddress { configuration.listen.ops.listening(as: "listen.ops") }
 }
 
-/// The supervisor within a service group: graceful shutdown stops every child first.
-private struct SupervisedServices: Service {
+/// Supervisor and scheduler within a service group: graceful shutdown stops every child first.
+private struct SupervisedProcesses: Service {
     let supervisor: Supervisor
+    let scheduler: JobScheduler
     let notifier: SystemdNotifier?
 
     func run() async throws {
         await supervisor.start()
+        await scheduler.adopt()
+        // A job that asks the core something should find it.
+        let jobs = Task {
+            await supervisor.whenReady()
+            await scheduler.run()
+        }
         notifier?.ready(status: await supervisor.summary())
         let beat = Task { await keepTelling() }
         try? await gracefulShutdown()
         notifier?.stopping()
         let plea = Task { await askForTime() }
-        let left = await supervisor.stopAll(within: await stopLimit())
+        let limit = await stopLimit()
+        jobs.cancel()
+        async let runs = scheduler.stopAll(within: limit)
+        let left = await supervisor.stopAll(within: limit) + runs
         beat.cancel()
         plea.cancel()
         guard left.isEmpty else {
