@@ -8,10 +8,12 @@ public import Ledger
 /// (synchronous=NORMAL): after a power cut it may be behind the journal, but it is never half-way
 /// through an entry, because the rows and the applied sequence change in one transaction.
 public final class SQLiteStore: RowStore {
-    private let path: String
-    private let database: DatabasePool
+    let path: String
+    private let database: any DatabaseWriter
     private let tables: [String: StoreTable]
     private let setsAside: Bool
+    /// Of the file that is open, where the store is for reading only; nil where it is not.
+    private let readingFile: FileIdentity?
 
     /// Opens the database, and makes it and the tables of the schemas that it lacks. Throws `refused`
     /// where a declared dataset has changed in another way than by optional fields at its end.
@@ -26,19 +28,9 @@ public final class SQLiteStore: RowStore {
     ) throws(StoreError) {
         self.path = path
         self.setsAside = setsAside
+        readingFile = nil
         do {
-            var configuration = GRDB.Configuration()
-            configuration.maximumReaderCount = 4
-            // Who had it open before may still be folding the write-ahead log in.
-            configuration.busyMode = .timeout(5)
-            configuration.prepareDatabase { database in
-                // 8 MiB of page cache a connection.
-                try database.execute(sql: "PRAGMA cache_size = -8192")
-                // The log is folded in seldom: each time costs flushes that the journal waits behind.
-                try database.execute(sql: "PRAGMA wal_autocheckpoint = 20000")
-                database.add(collation: StoreTable.decimalOrder)
-                database.add(collation: StoreTable.timeOrder)
-            }
+            let configuration = Self.configuration
             let database = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
             let schemas = schemas.schemas
@@ -66,6 +58,50 @@ public final class SQLiteStore: RowStore {
         }
     }
 
+    /// Opens a database that another process writes, to read it as it is: no table is made, no column
+    /// added, no log folded in, nothing locked for longer than a page takes. What changes something is
+    /// refused. A table that is not there yet has no rows; a column that is not there yet is null where
+    /// its field is optional, otherwise its dataset is refused.
+    ///
+    /// Unavailable where there is no file yet, and as soon as another one lies in its place.
+    public init(
+        reading path: String, schemas: SchemaCatalogue, layouts: [String: SQLiteLayout] = [:]
+    ) throws(StoreError) {
+        self.path = path
+        setsAside = false
+        guard let file = FileIdentity(path) else {
+            throw .unavailable(store: path, problem: "there is no such file yet")
+        }
+        readingFile = file
+        tables = Dictionary(
+            schemas.schemas.map {
+                ($0.dataset, StoreTable($0, layouts[$0.dataset] ?? SQLiteLayout()))
+            }, uniquingKeysWith: { first, _ in first })
+        do {
+            var configuration = Self.configuration
+            configuration.readonly = true
+            database = try DatabaseQueue(path: path, configuration: configuration)
+        } catch {
+            throw storeError(error, store: path)
+        }
+    }
+
+    private static var configuration: GRDB.Configuration {
+        var configuration = GRDB.Configuration()
+        configuration.maximumReaderCount = 4
+        // Who had it open before may still be folding the write-ahead log in.
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { database in
+            // 8 MiB of page cache a connection.
+            try database.execute(sql: "PRAGMA cache_size = -8192")
+            // The log is folded in seldom: each time costs flushes that the journal waits behind.
+            try database.execute(sql: "PRAGMA wal_autocheckpoint = 20000")
+            database.add(collation: StoreTable.decimalOrder)
+            database.add(collation: StoreTable.timeOrder)
+        }
+        return configuration
+    }
+
     /// How far the store of a file has come, read without writing: no table is made, no log folded
     /// in. `none` for a database that is no store yet.
     public static func appliedSequence(path: String) async throws(StoreError) -> SequenceNumber {
@@ -84,10 +120,11 @@ public final class SQLiteStore: RowStore {
     }
 
     public func appliedSequence() async throws(StoreError) -> SequenceNumber {
-        try await read { try StampTables.appliedSequence($0) }
+        try await readStamps(else: .none) { try StampTables.appliedSequence($0) }
     }
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
+        try checkWritable()
         let (tables, path, setsAside) = (tables, path, setsAside)
         do {
             try await database.write { database in
@@ -110,37 +147,37 @@ public final class SQLiteStore: RowStore {
     }
 
     public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
-        let table = try table(key.dataset)
-        return try await read { try table.row(key, in: $0) }
+        try await read(key.dataset, else: nil) { try $0.row(key, in: $1) }
     }
 
     public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
-        let table = try table(query.dataset)
-        let select = try table.select(query)
-        return try await read { try table.rows(select, in: $0) }
+        try await read(query.dataset, else: []) { try $0.rows($0.select(query), in: $1) }
     }
 
     public func count(_ query: RowQuery) async throws(StoreError) -> Int {
-        let select = try table(query.dataset).count(query)
-        return try await read { database in
-            try Int.fetchOne(database, sql: select.sql, arguments: select.arguments) ?? 0
+        try await read(query.dataset, else: 0) { table, database in
+            let select = try table.count(query)
+            return try Int.fetchOne(database, sql: select.sql, arguments: select.arguments) ?? 0
         }
     }
 
     public func digests() async throws(StoreError) -> [DigestStamp] {
-        try await read { try StampTables.digests($0) }
+        try await readStamps(else: []) { try StampTables.digests($0) }
     }
 
-    private func table(_ dataset: String) throws(StoreError) -> StoreTable {
-        guard let table = tables[dataset] else {
-            throw unknown(dataset, path)
+    /// The digests, and the entry as of which they are, of one moment.
+    public func digestsAsApplied() async throws(StoreError) -> (
+        applied: SequenceNumber, digests: [DigestStamp]
+    ) {
+        try await readStamps(else: (.none, [])) {
+            (try StampTables.appliedSequence($0), try StampTables.digests($0))
         }
-        return table
     }
 
     private func write(
         _ body: @escaping @Sendable (Database) throws -> Void
     ) async throws(StoreError) {
+        try checkWritable()
         do {
             try await database.write(body)
         } catch {
@@ -148,9 +185,49 @@ public final class SQLiteStore: RowStore {
         }
     }
 
+    private func checkWritable() throws(StoreError) {
+        guard readingFile != nil else { return }
+        throw .refused(store: path, problem: "it was opened for reading only")
+    }
+
+    /// Reads the rows of one dataset.
+    /// - Parameter nothing: for a table that is not there yet, as who reads alone may find it.
+    func read<Result: Sendable>(
+        _ dataset: String, else nothing: Result,
+        _ body: @escaping @Sendable (StoreTable, Database) throws -> Result
+    ) async throws(StoreError) -> Result {
+        guard let table = tables[dataset] else { throw unknown(dataset, path) }
+        guard readingFile != nil else { return try await read { try body(table, $0) } }
+        return try await read { database in
+            try table.asItLies(database).map { try body($0, database) } ?? nothing
+        }
+    }
+
+    /// Reads opsd's own tables.
+    /// - Parameter nothing: for a database that is no store yet, as who reads alone may find it.
+    private func readStamps<Result: Sendable>(
+        else nothing: Result, _ body: @escaping @Sendable (Database) throws -> Result
+    ) async throws(StoreError) -> Result {
+        guard readingFile != nil else { return try await read(body) }
+        return try await read { database in
+            switch try StampTables.missing(database) {
+            case []: return try body(database)
+            case let missing where missing.contains(StampTables.applied): return nothing
+            case let missing:
+                throw StoreError.unavailable(
+                    store: missing.joined(separator: ", "),
+                    problem: "the file is of an earlier opsd, whose core has not been started anew")
+            }
+        }
+    }
+
     private func read<Result: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Result
     ) async throws(StoreError) -> Result {
+        if let readingFile, FileIdentity(path) != readingFile {
+            throw .unavailable(
+                store: path, problem: "another file lies there since it was opened: open it anew")
+        }
         do {
             return try await database.read(body)
         } catch {
@@ -164,7 +241,9 @@ extension SQLiteStore: ReplicaStore {
 
     public func position() async throws(StoreError) -> StorePosition {
         let layouts = layouts
-        return try await read { try StampTables.position($0, layouts: layouts) }
+        return try await readStamps(else: .empty) {
+            try StampTables.position($0, layouts: layouts)
+        }
     }
 
     /// Does something to a store that has this position.
@@ -216,6 +295,19 @@ extension SQLiteStore: ReplicaStore {
             try StampTables.write(digests, to: database)
             try StampTables.take(position, layouts: layouts, into: database)
         }
+    }
+}
+
+/// Tells a file from another one that has come into its place.
+private struct FileIdentity: Sendable, Equatable {
+    let device: UInt64
+    let inode: UInt64
+
+    /// Nil where there is no file.
+    init?(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino))
     }
 }
 

@@ -19,6 +19,16 @@ enum StampTables {
         "CREATE TABLE IF NOT EXISTS opsd_checksum(checksum TEXT NOT NULL)",
     ]
 
+    private static let names: Set<String> = [
+        applied, "opsd_digests", "opsd_datasets", "opsd_layouts", "opsd_journal", "opsd_checksum",
+    ]
+
+    /// Those that are not there, as in a database that is no store yet.
+    static func missing(_ database: Database) throws -> [String] {
+        let select = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        return try names.subtracting(String.fetchAll(database, sql: select)).sorted()
+    }
+
     static func appliedSequence(_ database: Database) throws -> SequenceNumber {
         let select = "SELECT sequence FROM opsd_applied"
         guard let row = try GRDB.Row.fetchOne(database, sql: select) else { return .none }

@@ -14,14 +14,18 @@ struct StoreTable: Sendable {
         let arguments: StatementArguments
     }
 
-    private let schema: Schema
-    private let tableName: String
+    let schema: Schema
+    let tableName: String
     /// Of each field, in the schema's order, quoted.
     private let names: [String]
     private let bareNames: [String]
     private let upsert: String
     /// Nil for a table of opsd's own.
     private var foreign: ForeignColumns?
+    /// Places of fields that the table has no column for, as who reads alone may find it.
+    private var absent: Set<Int> = []
+    /// Whether another program's table has one beside it for stamps.
+    private var hasStamps = true
 
     init(_ schema: Schema, _ layout: SQLiteLayout = SQLiteLayout()) {
         self.schema = schema
@@ -38,10 +42,12 @@ struct StoreTable: Sendable {
         "\"" + name.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }
 
-    private var name: String { Self.quoted(tableName) }
-    private var keyNames: ArraySlice<String> { names.prefix(schema.keyCount) }
+    var isForeign: Bool { foreign != nil }
+    var name: String { Self.quoted(tableName) }
+    var keyNames: ArraySlice<String> { names.prefix(schema.keyCount) }
     /// opsd's own, beside another program's table: the key, and the sequence number.
-    private var stamps: String { Self.quoted("opsd_v_" + schema.dataset) }
+    private var stampsName: String { "opsd_v_" + schema.dataset }
+    private var stamps: String { Self.quoted(stampsName) }
 
     /// What tells the layout from another one of the dataset.
     var layout: String {
@@ -59,15 +65,19 @@ struct StoreTable: Sendable {
     }
 
     /// What is read, and from where.
-    private var columns: String {
-        (names.map { "t.\($0)" }
-            + [foreign == nil ? "t.opsd_sequence" : "COALESCE(s.opsd_sequence, 0)"])
+    var columns: String {
+        let stamp =
+            foreign == nil ? "t.opsd_sequence" : hasStamps ? "COALESCE(s.opsd_sequence, 0)" : "0"
+        return (names.indices.map { absent.contains($0) ? "NULL" : "t.\(names[$0])" } + [stamp])
             .joined(separator: ", ")
     }
-    private var source: String {
-        guard foreign != nil else { return "\(name) AS t" }
-        let same = keyNames.enumerated().map { "s.\($1) = t.\($1)\(order($0))" }
-            .joined(separator: " AND ")
+    var source: String {
+        guard foreign != nil, hasStamps else { return "\(name) AS t" }
+        let same = keyNames.enumerated().map { index, name in
+            // Without the plus a column's affinity would keep the index of the stamps from being used. A
+            // number needs it: its stamp has the text that it was written as.
+            "s.\(name) = \(foreign?.isNumber(index) == true ? "" : "+")t.\(name)\(order(index))"
+        }.joined(separator: " AND ")
         return "\(name) AS t LEFT JOIN \(stamps) AS s ON \(same)"
     }
 
@@ -103,6 +113,33 @@ struct StoreTable: Sendable {
             try database.execute(sql: "ALTER TABLE \(name) ADD COLUMN \(definition(index))")
         }
         for statement in indexCreation { try database.execute(sql: statement) }
+    }
+
+    /// The table as it lies there, for who changes nothing; nil where there is none yet.
+    func asItLies(_ database: Database) throws -> StoreTable? {
+        // Asked anew each time: another process may be about to make it.
+        let select = "SELECT * FROM pragma_table_info(?)"
+        func columns(_ table: String) throws -> [ColumnInfo] {
+            try ColumnInfo.fetchAll(database, sql: select, arguments: [table])
+        }
+        let present = try columns(tableName)
+        if present.isEmpty { return nil }
+        var table = self
+        if !present.contains(where: { $0.name == "opsd_sequence" }) {
+            table.foreign = try ForeignColumns(schema, bareNames, of: tableName, present)
+            table.hasStamps = try !columns(stampsName).isEmpty
+            return table
+        }
+        let known = Set(present.map { $0.name.lowercased() })
+        table.absent = Set(names.indices.filter { !known.contains(bareNames[$0].lowercased()) })
+        if let field = table.absent.map({ schema.fields[$0] }).first(where: { !$0.isOptional }) {
+            throw StoreError.refused(
+                store: schema.dataset,
+                problem:
+                    "its table has no column for the field \(field.name), which must not be missing"
+            )
+        }
+        return table
     }
 
     private func definition(_ index: Int) -> String {
@@ -201,7 +238,7 @@ struct StoreTable: Sendable {
         return StatementArguments(stored)
     }
 
-    private func stored(_ value: Value, _ index: Int) throws(StoreError) -> DatabaseValue {
+    func stored(_ value: Value, _ index: Int) throws(StoreError) -> DatabaseValue {
         try foreign?.stored(value, index) ?? value.stored
     }
 
@@ -224,12 +261,15 @@ struct StoreTable: Sendable {
     }
 
     func row(_ key: RowKey, in database: Database) throws -> StampedRow? {
+        try rows(select(key), in: database).first
+    }
+
+    func select(_ key: RowKey) throws(StoreError) -> Select {
         let matches = (0..<schema.keyCount).map { "\(column($0)) = ?" }
             .joined(separator: " AND ")
-        let select = Select(
+        return Select(
             sql: "SELECT \(columns) FROM \(source) WHERE \(matches)",
             arguments: try stored(key.values[...]))
-        return try rows(select, in: database).first
     }
 
     func rows(_ select: Select, in database: Database) throws -> [StampedRow] {
@@ -241,27 +281,45 @@ struct StoreTable: Sendable {
     }
 
     private func decoded(_ row: GRDB.Row) throws -> StampedRow {
+        switch found(row) {
+        case .row(let row): return row
+        case .damaged(let damage):
+            throw StoreError.damaged(store: schema.dataset, problem: damage.problem)
+        }
+    }
+
+    /// A row of a result, or what is wrong with it.
+    func found(_ row: GRDB.Row) -> FoundRow {
         var values: [Value] = []
         values.reserveCapacity(schema.fields.count)
+        func damaged(_ problem: String) -> FoundRow {
+            let key = (0..<schema.keyCount).map { (row[$0] as DatabaseValue).description }
+            let hasKey = values.count >= schema.keyCount
+            return .damaged(
+                DamagedRow(
+                    key: hasKey
+                        ? RowKey(
+                            dataset: schema.dataset, values: Array(values.prefix(schema.keyCount)))
+                        : nil,
+                    place: "the row (\(key.joined(separator: ", ").prefix(200))) of \(tableName)",
+                    problem: problem))
+        }
         for (index, field) in schema.fields.enumerated() {
             let stored: DatabaseValue = row[index]
             guard
                 let value = foreign.map({ $0.value(stored, of: field) })
                     ?? Value(stored: stored, as: field.type),
                 field.isOptional || value != .null
-            else {
-                throw StoreError.damaged(
-                    store: schema.dataset, problem: "\(field.name) is no \(field.type.rawValue)")
-            }
+            else { return damaged("\(field.name) is no \(field.type.rawValue)") }
             values.append(value)
         }
         guard case .int64(let sequence) = (row[schema.fields.count] as DatabaseValue).storage else {
-            throw StoreError.damaged(
-                store: schema.dataset, problem: "opsd_sequence is no integer")
+            return damaged("opsd_sequence is no integer")
         }
-        return StampedRow(
-            row: Ledger.Row(dataset: schema.dataset, values: values),
-            sequence: SequenceNumber(rawValue: sequence))
+        return .row(
+            StampedRow(
+                row: Ledger.Row(dataset: schema.dataset, values: values),
+                sequence: SequenceNumber(rawValue: sequence)))
     }
 
     // MARK: - Queries
@@ -347,7 +405,9 @@ struct StoreTable: Sendable {
         return isText ? column(index) + " COLLATE opsd_decimal" : column(index)
     }
 
-    private func column(_ index: Int) -> String { "t.\(names[index])\(order(index))" }
+    func column(_ index: Int) -> String {
+        absent.contains(index) ? "NULL" : "t.\(names[index])\(order(index))"
+    }
 
     private func place(_ field: String) throws(StoreError) -> Int {
         guard let index = schema.index(of: field) else {
