@@ -16,7 +16,7 @@ import Testing
     private static let others = RowStoreConformance.other
 
     /// Ways in which the rows of the conformance suite may lie.
-    private static let shapes: [String: @Sendable () throws -> [String: FileLayout]] = [
+    static let shapes: [String: @Sendable () throws -> [String: FileLayout]] = [
         "default": { [:] },
         "csv": {
             [

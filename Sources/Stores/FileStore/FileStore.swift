@@ -25,7 +25,7 @@ public actor FileStore: ReplicaStore {
     /// Files are kept as they were read or written last, until they have changed.
     private static let knownRowsMax = 200_000
 
-    private let folder: Folder
+    let folder: Folder
     private let layouts: [String: FileLayout]
     private var known: [String: Known] = [:]
     private var knownRows = 0
@@ -375,7 +375,7 @@ public actor FileStore: ReplicaStore {
 
     private static let stampFolder = ".opsd/stamps"
 
-    private static func stamps(_ file: String) -> String { stampFolder + "/" + file + ".json" }
+    static func stamps(_ file: String) -> String { stampFolder + "/" + file + ".json" }
 
     private func load(_ file: String, _ layout: FileLayout) throws(StoreError) -> RowFile {
         let identity = try folder.identity(file)
@@ -388,6 +388,7 @@ public actor FileStore: ReplicaStore {
         let rows: RowFile
         do throws(RowFileError) {
             rows = try layout.read(bytes, stamps: stamps)
+            if let damage = rows.damage.first { throw RowFileError(problem: damage.problem) }
         } catch {
             throw .damaged(
                 store: folder.root,
@@ -449,7 +450,7 @@ public actor FileStore: ReplicaStore {
         state = new
     }
 
-    private func layout(_ dataset: String) throws(StoreError) -> FileLayout {
+    func layout(_ dataset: String) throws(StoreError) -> FileLayout {
         guard let layout = layouts[dataset] else {
             throw .refused(store: folder.root, problem: "no dataset '\(dataset)' is known")
         }

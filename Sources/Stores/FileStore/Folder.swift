@@ -111,7 +111,10 @@ struct Folder: Sendable {
     }
 
     /// Every plain file below, relative to the root, but those whose name begins with a dot.
-    func files(below folder: String = "") throws(StoreError) -> [String] {
+    /// - Parameter withOthers: also what is neither a plain file nor a folder.
+    func files(
+        below folder: String = "", withOthers: Bool = false
+    ) throws(StoreError) -> [String] {
         let whole = folder.isEmpty ? root : path(folder)
         guard let stream = opendir(whole) else {
             if errno == ENOENT { return [] }
@@ -128,9 +131,9 @@ struct Folder: Sendable {
                 throw failure(relative, errno)
             }
             switch status.st_mode & S_IFMT {
-            case S_IFDIR: found += try files(below: relative)
+            case S_IFDIR: found += try files(below: relative, withOthers: withOthers)
             case S_IFREG: found.append(relative)
-            default: continue
+            default: if withOthers { found.append(relative) }
             }
         }
         return found

@@ -20,6 +20,16 @@ struct RowFile: Sendable, Equatable {
     /// Rows that have a stamp and are not there. What writes the file keeps their stamps, so that it is
     /// still seen.
     var vanished: [String: Stamp] = [:]
+    /// What is no row. Who needs a file as a whole has none of it where there is any.
+    var damage: [Damage] = []
+
+    struct Damage: Sendable, Equatable {
+        /// Of the row that it would be; nil where that is not told.
+        var name: String?
+        var problem: String
+        /// A stamp that is none, and no row with it.
+        var isStampAlone = false
+    }
 
     func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
 
@@ -145,7 +155,7 @@ extension FileLayout {
     func read(_ bytes: [UInt8]?, stamps: [UInt8]?) throws(RowFileError) -> RowFile {
         var file = RowFile()
         if let bytes { try read(bytes, into: &file) }
-        if let stamps { try readStamps(stamps, into: &file) }
+        if let stamps { readStamps(stamps, into: &file) }
         return file
     }
 
@@ -160,15 +170,24 @@ extension FileLayout {
     private func readJSON(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
         let json = try parsed(bytes)
         if entry == nil {
-            file.entries[""] = RowFile.Entry(shown: try shownValues(json, ""), stamp: nil)
-            return
+            return take(json, as: "", into: &file)
         }
         guard let members = json.members else { throw RowFileError(problem: "it is no object") }
         for (name, member) in members {
             guard values(ofEntry: name) != nil else {
-                throw RowFileError(problem: "'\(name.prefix(80))' is no key of \(schema.dataset)")
+                let problem = "'\(name.prefix(80))' is no key of \(schema.dataset)"
+                file.damage.append(.init(name: nil, problem: problem))
+                continue
             }
-            file.entries[name] = RowFile.Entry(shown: try shownValues(member, name), stamp: nil)
+            take(member, as: name, into: &file)
+        }
+    }
+
+    private func take(_ json: JSONValue, as name: String, into file: inout RowFile) {
+        do throws(RowFileError) {
+            file.entries[name] = RowFile.Entry(shown: try shownValues(json, name), stamp: nil)
+        } catch {
+            file.damage.append(.init(name: name, problem: error.problem))
         }
     }
 
@@ -219,29 +238,40 @@ extension FileLayout {
             }
             columns.append(column)
         }
+        var names: Set<String> = []
         for (number, line) in lines.enumerated().dropFirst() {
             guard line.count == header.count else {
-                throw RowFileError(
-                    problem: "line \(number + 1) has \(line.count) columns, not \(header.count)")
+                let problem = "line \(number + 1) has \(line.count) columns, not \(header.count)"
+                file.damage.append(.init(name: nil, problem: problem))
+                continue
             }
             var values: [Value] = []
+            var problem: String?
             for (column, field) in zip(columns, keys + shown.map(\.field)) {
                 guard let value = Self.value(column.flatMap { line[$0] }, of: field) else {
                     let name = column.flatMap { header[$0] } ?? ""
-                    throw RowFileError(
-                        problem: "line \(number + 1): \(name) is no \(field.type.rawValue)")
+                    problem = "line \(number + 1): \(name) is no \(field.type.rawValue)"
+                    break
                 }
                 values.append(value)
+            }
+            guard values.count >= keys.count else {
+                file.damage.append(.init(name: nil, problem: problem ?? ""))
+                continue
             }
             var row = [Value](repeating: .null, count: schema.fields.count)
             for (index, value) in zip(entryFields, values) { row[index] = value }
             let name = entryName(of: row)
-            guard file.entries[name] == nil else {
-                throw RowFileError(
-                    problem: "line \(number + 1): '\(name.prefix(80))' is there twice")
+            if !names.insert(name).inserted {
+                problem = "line \(number + 1): '\(name.prefix(80))' is there twice"
             }
-            file.entries[name] = RowFile.Entry(
-                shown: Array(values.dropFirst(keys.count)), stamp: nil)
+            guard let problem else {
+                file.entries[name] = RowFile.Entry(
+                    shown: Array(values.dropFirst(keys.count)), stamp: nil)
+                continue
+            }
+            file.entries[name] = nil
+            file.damage.append(.init(name: name, problem: problem))
         }
     }
 
@@ -250,38 +280,62 @@ extension FileLayout {
         return Value(written: text, as: field.type)
     }
 
-    private func readStamps(_ bytes: [UInt8], into file: inout RowFile) throws(RowFileError) {
-        guard let members = try parsed(bytes).members else {
-            throw RowFileError(problem: "its stamps are no object")
+    private func readStamps(_ bytes: [UInt8], into file: inout RowFile) {
+        let members: JSONMembers
+        do throws(RowFileError) {
+            guard let found = try parsed(bytes).members else {
+                throw RowFileError(problem: "they are no object")
+            }
+            members = found
+        } catch {
+            let problem = "its stamps cannot be read: \(error.problem)"
+            file.damage += file.entries.keys.map { .init(name: $0, problem: problem) }
+            if file.damage.isEmpty {
+                file.damage.append(.init(name: nil, problem: problem, isStampAlone: true))
+            }
+            file.entries = [:]
+            return
         }
         for (name, member) in members {
-            guard let parts = member.elements, let sequence = parts.first?.integer else {
-                throw RowFileError(problem: "the stamp of '\(name.prefix(80))' has no sequence")
+            do throws(RowFileError) {
+                try takeStamp(member, of: name, into: &file)
+            } catch {
+                let entry = file.entries.removeValue(forKey: name)
+                file.damage.append(
+                    .init(name: name, problem: error.problem, isStampAlone: entry == nil))
             }
-            let nulls = parts.count > 2 ? parts[2].elements?.compactMap(\.text) ?? [] : []
-            func exact(_ value: Value, _ field: Field) -> Value {
-                value == .null && nulls.contains(field.name) ? Self.jsonNull ?? value : value
+        }
+    }
+
+    private func takeStamp(
+        _ member: JSONValue, of name: String, into file: inout RowFile
+    ) throws(RowFileError) {
+        guard let parts = member.elements, let sequence = parts.first?.integer, sequence >= 0 else {
+            throw RowFileError(problem: "the stamp of '\(name.prefix(80))' has no sequence")
+        }
+        let nulls = parts.count > 2 ? parts[2].elements?.compactMap(\.text) ?? [] : []
+        func exact(_ value: Value, _ field: Field) -> Value {
+            value == .null && nulls.contains(field.name) ? Self.jsonNull ?? value : value
+        }
+        var values: [Value] = []
+        for index in hidden {
+            let field = schema.fields[index]
+            let json = parts.count > 1 ? parts[1].members?[field.name] : nil
+            guard let value = RowJSON.written(json, of: field) else {
+                throw RowFileError(
+                    problem: "the stamp of '\(name.prefix(80))' has no \(field.name)")
             }
-            var values: [Value] = []
-            for index in hidden {
-                let field = schema.fields[index]
-                let json = parts.count > 1 ? parts[1].members?[field.name] : nil
-                guard let value = RowJSON.written(json, of: field) else {
-                    throw RowFileError(
-                        problem: "the stamp of '\(name.prefix(80))' has no \(field.name)")
-                }
-                values.append(exact(value, field))
-            }
-            if !nulls.isEmpty, let entry = file.entries[name] {
-                file.entries[name]?.shown = zip(shown, entry.shown).map { exact($1, $0.field) }
-            }
-            let stamp = RowFile.Stamp(
-                sequence: SequenceNumber(rawValue: Int64(sequence)), hidden: values)
-            if file.entries[name] == nil {
-                file.vanished[name] = stamp
-            } else {
-                file.entries[name]?.stamp = stamp
-            }
+            values.append(exact(value, field))
+        }
+        if !nulls.isEmpty, let entry = file.entries[name] {
+            file.entries[name]?.shown = zip(shown, entry.shown).map { exact($1, $0.field) }
+        }
+        let stamp = RowFile.Stamp(
+            sequence: SequenceNumber(rawValue: Int64(sequence)), hidden: values)
+        if file.entries[name] != nil {
+            file.entries[name]?.stamp = stamp
+        } else {
+            file.vanished[name] = stamp
         }
     }
 
