@@ -28,7 +28,10 @@ struct Redis {
     var socket: RedisURL { RedisURL(place: .socket(path: server.socketPath)) }
 
     @discardableResult
-    func run(_ words: String...) async throws -> RedisReply {
+    func run(_ words: String...) async throws -> RedisReply { try await run(words) }
+
+    @discardableResult
+    func run(_ words: [String]) async throws -> RedisReply {
         var commands = RedisCommands()
         commands.append(words)
         let reply = try await admin.send(commands).first ?? .null

@@ -32,17 +32,8 @@ extension RedisConnection {
     func scan(
         _ pattern: String, _ consume: ([[UInt8]]) throws(StoreError) -> Void
     ) throws(StoreError) {
-        var seen: Set<[UInt8]> = []
-        var cursor = "0"
-        repeat {
-            let page = try command("SCAN", cursor, "MATCH", pattern, "COUNT", "1000").elements ?? []
-            guard page.count == 2, let next = page[0].text, let keys = page[1].elements else {
-                throw unavailable("SCAN was answered by something else")
-            }
-            cursor = next
-            let new = keys.compactMap(\.bytes).filter { seen.insert($0).inserted }
-            if !new.isEmpty { try consume(new) }
-        } while cursor != "0"
+        var walk = KeyWalk(pattern: pattern)
+        while let keys = try nextKeys(&walk) { try consume(keys) }
     }
 
     /// The rows that are within reach, some at a time.
@@ -252,20 +243,10 @@ extension RedisConnection {
         _ coding: RowCoding, _ key: [UInt8],
         _ consume: ([StampedRow]) throws(StoreError) -> Void
     ) throws(StoreError) {
-        var seen: Set<[UInt8]> = []
-        var cursor = Array("0".utf8)
-        repeat {
-            var walk = RedisTransaction()
-            walk.append("HSCAN", key, cursor, Array("COUNT".utf8), Array("2000".utf8))
-            let page = try results(ofReading: walk).first?.elements ?? []
-            guard page.count == 2, let next = page[0].bytes else {
-                throw unavailable("HSCAN was answered by something else")
-            }
-            cursor = next
-            let fields = page[1].pairs.map(\.field).filter { seen.insert($0).inserted }
-            if fields.isEmpty { continue }
+        var walk = FieldWalk(key: key)
+        while let fields = try nextFields(&walk) {
             try each(coding, .cells([(key, fields)]), consume)
-        } while cursor != Array("0".utf8)
+        }
         let lengths = try lengths([key, coding.stampKey(key)])
         if lengths[1] > lengths[0] { try noteVanished(coding, key) }
     }

@@ -8,11 +8,11 @@ public import Ledger
 /// (`opsd:k:DATASET`; rows that others put there are found by queries only), the position
 /// (`opsd:store`) and the digests (`opsd:digests`).
 public final class RedisStore: RowStore {
-    private let name: String
+    let name: String
     private let layouts: [String: RedisLayout]
     private let codings: [String: RowCoding]
     private let identities: [String: String]
-    private let pool: ConnectionPool<RedisConnection>
+    let pool: ConnectionPool<RedisConnection>
     /// One connection: what changes the store's record goes one after the other.
     private let writer: ConnectionPool<RedisConnection>
     /// Of one transaction.

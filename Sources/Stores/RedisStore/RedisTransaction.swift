@@ -41,6 +41,15 @@ struct RedisTransaction: Sendable {
     func outcome(
         _ replies: some Sequence<RedisReply>, store: String
     ) throws(StoreError) -> [RedisReply]? {
+        try answers(replies, store: store).map { results throws(StoreError) in
+            try checked(results, store: store)
+        }
+    }
+
+    /// The same, with what a command failed at among the replies.
+    func answers(
+        _ replies: some Sequence<RedisReply>, store: String
+    ) throws(StoreError) -> [RedisReply]? {
         var last = RedisReply.null
         for (index, reply) in replies.enumerated() {
             last = reply
@@ -51,7 +60,11 @@ struct RedisTransaction: Sendable {
             }
         }
         guard let results = last.elements else { return nil }
-        return try checked(results, store: store)
+        guard results.count == keys.count else {
+            throw .unavailable(
+                store: store, problem: "\(results.count) replies to \(keys.count) commands")
+        }
+        return results
     }
 
     /// The replies of `bare`, or those that EXEC gives.
@@ -60,10 +73,6 @@ struct RedisTransaction: Sendable {
             if case .error(let text) = result {
                 throw RedisProblem.error(text, store: store, key: key)
             }
-        }
-        guard results.count == keys.count else {
-            throw .unavailable(
-                store: store, problem: "\(results.count) replies to \(keys.count) commands")
         }
         return results
     }
@@ -75,19 +84,29 @@ extension RedisConnection {
         try transaction.outcome(try send(transaction.whole), store: store)
     }
 
-    /// Commands that only read. A server whose memory is full queues no command at all, and reading
-    /// must go on: then nobody writes rows, and they need no transaction.
-    func results(ofReading transaction: RedisTransaction) throws(StoreError) -> [RedisReply] {
+    /// Commands that only read; what one of them failed at is among the replies. A server whose memory is
+    /// full queues no command at all, and reading must go on: then nobody writes rows, and they need no
+    /// transaction.
+    func answers(toReading transaction: RedisTransaction) throws(StoreError) -> [RedisReply] {
         if !transaction.isOneCommand {
             do throws(StoreError) {
-                return try results(of: transaction)
+                let replies = try send(transaction.whole)
+                guard let answers = try transaction.answers(replies, store: store) else {
+                    throw unavailable("it did not carry out the transaction")
+                }
+                return answers
             } catch .unavailable(_, let problem) where problem.hasPrefix("OOM") {
                 // As below.
             } catch {
                 throw error
             }
         }
-        return try transaction.checked(try send(transaction.bare), store: store)
+        return try send(transaction.bare)
+    }
+
+    /// The same, where every command must succeed.
+    func results(ofReading transaction: RedisTransaction) throws(StoreError) -> [RedisReply] {
+        try transaction.checked(try answers(toReading: transaction), store: store)
     }
 
     /// A transaction without a watch.

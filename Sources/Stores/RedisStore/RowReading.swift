@@ -11,43 +11,72 @@ enum RowContent {
 extension RowCoding {
     /// Puts a row together again. One without a stamp, which no entry has put there, has the sequence
     /// `none`, and null where nothing tells its value.
-    func row(
+    /// - Parameter keyValues: what the key tells; nil for one that the layout does not write.
+    func found(
         _ content: RowContent, key: [UInt8], tells keyValues: [(index: Int, value: Value)]?,
-        field: [UInt8]?, stamp bytes: [UInt8]?, store: String
-    ) throws(StoreError) -> StampedRow {
-        func damaged(_ problem: String) -> StoreError {
-            let place = field.map { "the field \(RedisProblem.shown($0)) of " } ?? ""
-            return .damaged(
-                store: store, problem: "\(place)the key \(RedisProblem.shown(key)): \(problem)")
-        }
-        guard let stamp = stamp(bytes) else {
-            throw damaged("its stamp at \(RedisProblem.shown(stampKey(key))) is none of opsd's")
-        }
+        field: [UInt8]?, stamp bytes: [UInt8]?
+    ) -> FoundRow {
         var values = [Value](repeating: .null, count: schema.fields.count)
-        guard let keyValues else { throw damaged("the key is not one that the layout writes") }
-        for (index, value) in keyValues { values[index] = value }
-        guard let found = fieldValues(field ?? []) else {
-            throw damaged("the field is not one that the layout writes")
-        }
-        for (index, value) in found { values[index] = value }
         do throws(Damage) {
+            guard let keyValues else {
+                throw Damage(problem: "the key is not one that the layout writes")
+            }
+            for (index, value) in keyValues { values[index] = value }
+            guard let found = fieldValues(field ?? []) else {
+                throw Damage(problem: "the field is not one that the layout writes")
+            }
+            for (index, value) in found { values[index] = value }
+            guard let stamp = stamp(bytes) else {
+                throw Damage(
+                    problem: "its stamp at \(RedisProblem.shown(stampKey(key))) is none of opsd's")
+            }
             switch content {
             case .payload(let payload): try take(payload, into: &values, besides: stamp)
             case .fields(let fields): try take(fields, into: &values, besides: stamp)
             }
-        } catch {
-            throw damaged(error.problem)
-        }
-        for index in hidden {
-            values[index] = stamp.values[index] ?? .null
-            guard bytes == nil || schema.fields[index].isOptional || values[index] != .null else {
-                throw damaged(
-                    "its stamp at \(RedisProblem.shown(stampKey(key))) lacks "
-                        + schema.fields[index].name)
+            for index in hidden {
+                values[index] = stamp.values[index] ?? .null
+                guard bytes == nil || schema.fields[index].isOptional || values[index] != .null
+                else {
+                    throw Damage(
+                        problem: "its stamp at \(RedisProblem.shown(stampKey(key))) lacks "
+                            + schema.fields[index].name)
+                }
             }
+            return .row(
+                StampedRow(
+                    row: Row(dataset: schema.dataset, values: values), sequence: stamp.sequence))
+        } catch {
+            return .damaged(
+                DamagedRow(
+                    key: rowKey(keyValues, field), place: Self.place(key, field),
+                    problem: error.problem))
         }
-        return StampedRow(
-            row: Row(dataset: schema.dataset, values: values), sequence: stamp.sequence)
+    }
+
+    /// The same for whoever cannot go on without it.
+    func row(
+        _ content: RowContent, key: [UInt8], tells keyValues: [(index: Int, value: Value)]?,
+        field: [UInt8]?, stamp bytes: [UInt8]?, store: String
+    ) throws(StoreError) -> StampedRow {
+        switch found(content, key: key, tells: keyValues, field: field, stamp: bytes) {
+        case .row(let row): return row
+        case .damaged(let damage):
+            throw .damaged(store: store, problem: "\(damage.place): \(damage.problem)")
+        }
+    }
+
+    /// Which row would lie there; nil where the names do not tell.
+    func rowKey(_ keyValues: [(index: Int, value: Value)]?, _ field: [UInt8]?) -> RowKey? {
+        guard let keyValues, let fieldValues = fieldValues(field ?? []) else { return nil }
+        var values = [Value](repeating: .null, count: schema.fields.count)
+        for (index, value) in keyValues + fieldValues { values[index] = value }
+        return RowKey(dataset: schema.dataset, values: Array(values.prefix(schema.keyCount)))
+    }
+
+    static func place(_ key: [UInt8], _ field: [UInt8]? = nil) -> String {
+        let place = field.map { "the field \(RedisProblem.shown($0)) of " } ?? ""
+        return "\(place)the key \(RedisProblem.shown(key))"
     }
 }
 
