@@ -35,15 +35,16 @@ actor PostgresConnection: PooledConnection {
     }
 
     /// Does something over the connection, all of it before anything else.
+    /// - Parameter leavesTransaction: whether a transaction goes on with the next call.
     func run<Result: Sendable>(
-        _ body: @Sendable (PostgresLink) throws -> Result
+        leavesTransaction: Bool = false, _ body: @Sendable (PostgresLink) throws -> Result
     ) throws(StoreError) -> Result {
         guard let link else {
             throw .unavailable(store: settings.name, problem: "the connection is closed")
         }
         do {
             let result = try body(link)
-            if link.isBroken || link.isInTransaction {
+            if link.isBroken || link.isInTransaction != leavesTransaction {
                 throw PostgresFailure(message: "the connection was lost")
             }
             return result

@@ -3,12 +3,13 @@ public import Ledger
 extension PostgresStore: ReplicaStore {
     public func position() async throws(StoreError) -> StorePosition {
         let layouts = layouts
-        return try await use { try StampRows.position($0, layouts: layouts) }
+        return try await useOwn(else: .empty) { try StampRows.position($0, layouts: layouts) }
     }
 
     public func begin(
         _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
     ) async throws(StoreError) {
+        try checkWritable()
         var tables: [PostgresTable] = []
         for dataset in datasets.sorted() { tables.append(try table(dataset)) }
         let (emptied, layouts, name) = (tables, layouts, name)
@@ -46,6 +47,7 @@ extension PostgresStore: ReplicaStore {
     public func fill(
         _ rows: [StampedRow], at begun: StorePosition?
     ) async throws(StoreError) {
+        try checkWritable()
         let writes = try await writes(Dictionary(grouping: rows, by: \.row.dataset))
         let (layouts, name) = (layouts, name)
         try await use { link in
@@ -60,6 +62,7 @@ extension PostgresStore: ReplicaStore {
     public func finish(
         _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
+        try checkWritable()
         let (layouts, name) = (layouts, name)
         try await use { link in
             try link.transaction {

@@ -9,19 +9,25 @@ public import Ledger
 public actor PostgresStore: RowStore {
     private let settings: PostgresSettings
     private let tables: [String: PostgresTable]
-    private let pool: ConnectionPool<PostgresConnection>
+    let pool: ConnectionPool<PostgresConnection>
+    /// Whether nothing is made or changed in the database.
+    private let isReading: Bool
     /// Nil until the database has been prepared. Only tables that were found fit are among them.
     private var shapes: [String: TableShape]?
     /// When the partitions were made last, in days since 1970 (UTC).
     private var partitionedDay: Int64?
 
-    /// - Parameter layouts: by dataset, for those that do not lie as their schema says. Refused: a name
-    ///   that PostgreSQL cannot have, a field that is not there.
+    /// - Parameters:
+    ///   - layouts: by dataset, for those that do not lie as their schema says. Refused: a name that
+    ///     PostgreSQL cannot have, a field that is not there.
+    ///   - isReading: the database is read as it is found, also one that opsd has not used yet: then
+    ///     nothing is in it. What changes something is refused.
     public init(
         _ settings: PostgresSettings, schemas: SchemaCatalogue,
-        layouts: [String: PostgresLayout] = [:]
+        layouts: [String: PostgresLayout] = [:], isReading: Bool = false
     ) throws(StoreError) {
         self.settings = settings
+        self.isReading = isReading
         var tables: [String: PostgresTable] = [:]
         var places: [String: String] = [:]
         for schema in schemas.schemas {
@@ -55,7 +61,9 @@ public actor PostgresStore: RowStore {
         await pool.maintain()
         // A database that was not used yet is not asked for this alone.
         let day = now.microseconds / 86_400_000_000
-        guard settings.makesTradingTables, shapes != nil, day != partitionedDay else { return }
+        guard settings.makesTradingTables, !isReading, shapes != nil, day != partitionedDay else {
+            return
+        }
         try await makeAuditPartitions(from: now)
         partitionedDay = day
     }
@@ -71,6 +79,7 @@ public actor PostgresStore: RowStore {
     }
 
     public func apply(_ batch: StoreBatch) async throws(StoreError) {
+        try checkWritable()
         var put: [String: [StampedRow]] = [:]
         var delete: [String: [RowKey]] = [:]
         for change in batch.changes {
@@ -94,27 +103,27 @@ public actor PostgresStore: RowStore {
     }
 
     public func row(_ key: RowKey) async throws(StoreError) -> StampedRow? {
-        let table = try await readyTable(key.dataset)
+        guard let table = try await readyTable(key.dataset) else { return nil }
         let parameters = try table.parameters(key)
         let sql = "\(table.selection) WHERE \(table.matchesKey)"
         return try await use { try table.rows($0.query(sql, parameters)).first }
     }
 
     public func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] {
-        let table = try await readyTable(query.dataset)
+        guard let table = try await readyTable(query.dataset) else { return [] }
         let select = try table.select(query)
         return try await use { try table.rows($0.query(select.sql, select.parameters)) }
     }
 
     public func count(_ query: RowQuery) async throws(StoreError) -> Int {
-        let select = try await readyTable(query.dataset).count(query)
+        guard let select = try await readyTable(query.dataset)?.count(query) else { return 0 }
         return try await use { link in
             Int(try link.query(select.sql, select.parameters).integer(0, 0) ?? 0)
         }
     }
 
     public func digests() async throws(StoreError) -> [DigestStamp] {
-        try await use { try StampRows.digests($0) }
+        try await useOwn(else: []) { try StampRows.digests($0) }
     }
 
     // MARK: - Tables
@@ -125,6 +134,7 @@ public actor PostgresStore: RowStore {
     public func makeAuditPartitions(
         from now: Timestamp = .now(), months: Int = 3
     ) async throws(StoreError) {
+        try checkWritable()
         let isMigrated = settings.makesTradingTables
         try await use { link in
             guard isMigrated else { return }
@@ -144,10 +154,16 @@ public actor PostgresStore: RowStore {
         return table
     }
 
-    /// The table of a dataset, found fit for use.
-    private func readyTable(_ dataset: String) async throws(StoreError) -> PostgresTable {
+    /// The table of a dataset, found fit for use; nil where who reads alone finds none.
+    func readyTable(_ dataset: String) async throws(StoreError) -> PostgresTable? {
         let table = try table(dataset)
-        return table.lying(as: try await shape(of: table))
+        let shape = try await shape(of: table)
+        return shape.isMissing ? nil : table.lying(as: shape)
+    }
+
+    func checkWritable() throws(StoreError) {
+        guard isReading else { return }
+        throw .refused(store: settings.name, problem: "it was opened for reading only")
     }
 
     private func shape(of table: PostgresTable) async throws(StoreError) -> TableShape {
@@ -203,6 +219,18 @@ public actor PostgresStore: RowStore {
         throw .unavailable(store: settings.name, problem: "somebody drops opsd's own tables")
     }
 
+    /// Reads opsd's own tables.
+    /// - Parameter nothing: for a database without them, as who reads alone may find it.
+    func useOwn<Result: Sendable>(
+        else nothing: Result, _ body: @escaping @Sendable (PostgresLink) throws -> Result
+    ) async throws(StoreError) -> Result {
+        guard isReading else { return try await use(body) }
+        switch try await attempt(body) {
+        case .result(let result): return result
+        case .isNew: return nothing
+        }
+    }
+
     private func attempt<Result: Sendable>(
         _ body: @escaping @Sendable (PostgresLink) throws -> Result
     ) async throws(StoreError) -> Answer<Result> {
@@ -222,6 +250,7 @@ public actor PostgresStore: RowStore {
     func migrate(
         to version: Int, migrations: [Migration]
     ) async throws(StoreError) {
+        try checkWritable()
         shapes = nil
         try await pool.with { connection throws(StoreError) in
             try await connection.run { link in
@@ -236,10 +265,17 @@ public actor PostgresStore: RowStore {
     @discardableResult
     private func prepare() async throws(StoreError) -> [String: Result<TableShape, StoreError>] {
         let (settings, tables) = (settings, tables.values.sorted { $0.name < $1.name })
+        let isReading = isReading
         let found = try await pool.with { connection throws(StoreError) in
-            try await connection.run { try Preparation.run($0, settings, tables) }
+            try await connection.run { link in
+                isReading
+                    ? try Preparation.look(link, settings, tables)
+                    : try Preparation.run(link, settings, tables)
+            }
         }
         shapes = found.compactMapValues { try? $0.get() }
+            // Somebody is about to make what is missing.
+            .filter { !$0.value.isMissing && $0.value.absent.isEmpty && $0.value.hasStamps }
         return found
     }
 }

@@ -12,6 +12,10 @@ struct PostgresTable: Sendable {
     let name: String
     /// Another program's table: it gets no column of opsd's, and the stamps lie in a table beside it.
     private(set) var isForeign = false
+    /// Whether the table for another program's stamps is there, and which fields have no column: for who
+    /// reads alone, and makes neither.
+    private(set) var hasStamps = true
+    private(set) var absent: Set<Int> = []
     /// Of each field, in the schema's order.
     private let columnNames: [String]
 
@@ -52,6 +56,8 @@ struct PostgresTable: Sendable {
     func lying(as shape: TableShape) -> PostgresTable {
         var table = self
         table.isForeign = shape.isForeign
+        table.hasStamps = shape.hasStamps
+        table.absent = shape.absent
         return table
     }
 
@@ -225,14 +231,17 @@ struct PostgresTable: Sendable {
     }
 
     /// What is read: each column as the type of its field, whatever type it has itself.
-    var selection: String {
+    var selection: String { "SELECT \(selected) FROM \(source)" }
+
+    var selected: String {
         let fields = schema.fields.enumerated().map { index, field in
-            "\(column(index))::\(field.type.postgresName)"
+            absent.contains(index) ? "NULL" : "\(column(index))::\(field.type.postgresName)"
         }
-        let stamp = isForeign ? "coalesce(\(Self.stamp), 0)" : Self.stamp
-        return "SELECT \((fields + [stamp]).joined(separator: ", ")) FROM \(name)"
-            + (isForeign ? " " + stampJoin : "")
+        let stamp = isForeign ? hasStamps ? "coalesce(\(Self.stamp), 0)" : "0::bigint" : Self.stamp
+        return (fields + [stamp]).joined(separator: ", ")
     }
+
+    var source: String { name + (isForeign && hasStamps ? " " + stampJoin : "") }
 
     func parameters(_ key: RowKey) throws(StoreError) -> PostgresParameters {
         guard key.values.count == schema.keyCount else {
@@ -311,28 +320,46 @@ struct PostgresTable: Sendable {
     }
 
     private func row(_ result: PostgresResult, _ row: Int) throws(StoreError) -> StampedRow {
+        switch found(result, row) {
+        case .row(let row): return row
+        case .damaged(let damage):
+            throw .damaged(store: schema.dataset, problem: damage.problem)
+        }
+    }
+
+    /// A row of a result, or what is wrong with it.
+    func found(_ result: PostgresResult, _ row: Int) -> FoundRow {
         var values: [Value] = []
         values.reserveCapacity(schema.fields.count)
         for (index, field) in schema.fields.enumerated() {
             guard let bytes = result.bytes(row, index) else {
-                guard field.isOptional else { throw damage("\(field.name) is null") }
+                guard field.isOptional else { return damage("\(field.name) is null", values) }
                 values.append(.null)
                 continue
             }
             guard let value = BinaryValue.decode(bytes, as: field.type) else {
-                throw damage("\(field.name) is no \(field.type.rawValue)")
+                return damage("\(field.name) is no \(field.type.rawValue)", values)
             }
             values.append(value)
         }
         guard let sequence = result.integer(row, schema.fields.count) else {
-            throw damage("\(Self.stamp) is null")
+            return damage("\(Self.stamp) is null", values)
         }
-        return StampedRow(
-            row: Row(dataset: schema.dataset, values: values),
-            sequence: SequenceNumber(rawValue: sequence))
+        return .row(
+            StampedRow(
+                row: Row(dataset: schema.dataset, values: values),
+                sequence: SequenceNumber(rawValue: sequence)))
     }
 
-    private func damage(_ problem: String) -> StoreError {
-        .damaged(store: schema.dataset, problem: problem)
+    /// - Parameter values: as far as they could be read.
+    private func damage(_ problem: String, _ values: [Value]) -> FoundRow {
+        let key = values.prefix(schema.keyCount)
+        let hasKey = key.count == schema.keyCount
+        let shown = key.map(\.description).joined(separator: ", ").prefix(200)
+        return .damaged(
+            DamagedRow(
+                key: hasKey ? RowKey(dataset: schema.dataset, values: Array(key)) : nil,
+                place: hasKey ? "the row (\(shown)) of \(name)" : "a row of \(name)",
+                problem: problem))
     }
 }

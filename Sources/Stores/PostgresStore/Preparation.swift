@@ -16,19 +16,32 @@ enum Preparation {
             if settings.makesTradingTables { try makePartitions(link, from: .now(), months: 3) }
             var shapes: [String: Result<TableShape, StoreError>] = [:]
             for table in tables {
-                shapes[table.schema.dataset] = try shape(of: table, link, settings)
+                shapes[table.schema.dataset] = try shape(settings) {
+                    try table.prepare(link, isRebuilding: false)
+                }
             }
             return shapes
         }
     }
 
+    /// The same for who only reads: nothing is made.
+    static func look(
+        _ link: PostgresLink, _ settings: PostgresSettings, _ tables: [PostgresTable]
+    ) throws -> [String: Result<TableShape, StoreError>] {
+        var shapes: [String: Result<TableShape, StoreError>] = [:]
+        for table in tables {
+            shapes[table.schema.dataset] = try shape(settings) { try table.look(link) }
+        }
+        return shapes
+    }
+
     /// A refusal concerns this table only; a server that does not answer concerns all.
     private static func shape(
-        of table: PostgresTable, _ link: PostgresLink, _ settings: PostgresSettings
+        _ settings: PostgresSettings, _ body: () throws -> TableShape
     ) throws -> Result<TableShape, StoreError> {
         let problem: StoreError
         do {
-            return .success(try table.prepare(link, isRebuilding: false))
+            return .success(try body())
         } catch let error as StoreError {
             problem = error
         } catch let error as PostgresFailure {

@@ -9,6 +9,10 @@ struct TableShape: Sendable {
     var lengths: [Int: Int] = [:]
     /// Another program's table, without a column for stamps.
     var isForeign = false
+    /// As who reads alone may find it: no table, no table for the stamps, no columns for these fields.
+    var isMissing = false
+    var hasStamps = true
+    var absent: Set<Int> = []
 }
 
 /// Makes a dataset's table, or looks whether the one that is there will do.
@@ -71,6 +75,22 @@ extension PostgresTable {
         }
         if known?.table == nil { try know(link) }
         return TableShape(hasOwnTypes: hasOwnTypes, lengths: lengths)
+    }
+
+    /// The table as it lies there. Changes nothing.
+    func look(_ link: PostgresLink) throws -> TableShape {
+        let found = try checkedColumns(link)
+        var shape = TableShape(hasOwnTypes: false)
+        shape.isMissing = found.isEmpty
+        shape.isForeign = !found.isEmpty && found[Self.stamp] == nil
+        shape.hasStamps = try !shape.isForeign || exists(stamps, link)
+        if !found.isEmpty {
+            shape.absent = Set(schema.fields.indices.filter { found[bareColumn($0)] == nil })
+        }
+        if let field = shape.absent.map({ schema.fields[$0] }).first(where: { !$0.isOptional }) {
+            throw refused("the table \(name) has no column for the field \(field.name)")
+        }
+        return shape
     }
 
     /// Refuses a table that is there and that opsd cannot write to. Changes nothing.
@@ -137,9 +157,11 @@ extension PostgresTable {
         }
     }
 
-    func exists(_ link: PostgresLink) throws(PostgresFailure) -> Bool {
+    func exists(_ link: PostgresLink) throws(PostgresFailure) -> Bool { try exists(name, link) }
+
+    private func exists(_ table: String, _ link: PostgresLink) throws(PostgresFailure) -> Bool {
         var parameters = PostgresParameters()
-        parameters.append(name)
+        parameters.append(table)
         return try link.query("SELECT to_regclass($1)", parameters).bytes(0, 0) != nil
     }
 

@@ -1,0 +1,133 @@
+internal import Connections
+public import Ledger
+
+/// Everything in a dataset's table, through a cursor in a read-only transaction of its own: as of one
+/// moment. While it lasts the table cannot be emptied or altered; whoever wants to tries again.
+extension PostgresStore: ScannableStore {
+    private static let pageRows = 10_000
+    private static let findMax = 1_000
+
+    public func scan(
+        _ dataset: String, account: String?,
+        _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        guard let table = try await readyTable(dataset) else { return }
+        let select = try table.scan(account: account)
+        try await pool.with { connection async throws(StoreError) in
+            // Somebody may have altered it since it was found fit.
+            try await connection.look { try table.check($0) }
+            try await connection.look(leavesTransaction: true) { link in
+                // Who takes the rows may take his time with a page.
+                try link.execute(
+                    "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 120000")
+                _ = try link.query(
+                    "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
+            }
+            while true {
+                let rows = try await connection.look(leavesTransaction: true) { link in
+                    let page = try link.query("FETCH FORWARD \(Self.pageRows) FROM opsd_scan")
+                    return (0..<page.rowCount).map { table.found(page, $0) }
+                }
+                if rows.isEmpty { break }
+                do throws(StoreError) {
+                    try await consume(rows)
+                } catch {
+                    try? await connection.run { try $0.execute("ROLLBACK") }
+                    throw error
+                }
+            }
+            try await connection.look { try $0.execute("COMMIT") }
+        }
+    }
+
+    public func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
+        guard let dataset = keys.first?.dataset else { return [] }
+        guard let table = try await readyTable(dataset) else {
+            return [FoundRow?](repeating: nil, count: keys.count)
+        }
+        var found: [FoundRow?] = []
+        for start in stride(from: 0, to: keys.count, by: Self.findMax) {
+            let some = Array(keys[start..<min(start + Self.findMax, keys.count)])
+            let select = try table.find(some)
+            found += try await pool.with { connection throws(StoreError) in
+                try await connection.look { link in
+                    table.found(try link.query(select.sql, select.parameters), some)
+                }
+            }
+        }
+        return found
+    }
+}
+
+extension PostgresConnection {
+    /// Reads. A page that the server cannot read is not known to hold anything, or nothing.
+    fileprivate func look<Result: Sendable>(
+        leavesTransaction: Bool = false, _ body: @Sendable (PostgresLink) throws -> Result
+    ) throws(StoreError) -> Result {
+        do throws(StoreError) {
+            return try run(leavesTransaction: leavesTransaction, body)
+        } catch .damaged(let store, let problem) {
+            throw .unavailable(store: store, problem: problem)
+        } catch {
+            throw error
+        }
+    }
+}
+
+extension PostgresTable {
+    fileprivate func scan(account: String?) throws(StoreError) -> PostgresQuery {
+        var parameters = PostgresParameters()
+        guard let account, let index = schema.accountField else {
+            return PostgresQuery(sql: selection, parameters: parameters)
+        }
+        try append(.text(account), of: schema.fields[index], to: &parameters)
+        return PostgresQuery(
+            sql: "\(selection) WHERE \(column(index)) = $1", parameters: parameters)
+    }
+
+    /// The rows of some keys, each with the place of its key.
+    fileprivate func find(_ keys: [RowKey]) throws(StoreError) -> PostgresQuery {
+        var parameters = PostgresParameters()
+        var wanted: [String] = []
+        for (place, key) in keys.enumerated() {
+            guard key.dataset == schema.dataset, key.values.count == schema.keyCount else {
+                throw .refused(
+                    store: schema.dataset, problem: "\(key) is no key of \(schema.dataset)")
+            }
+            var marks = ["\(place)::bigint"]
+            for (value, field) in zip(key.values, schema.keyFields) {
+                // What no column can hold is not there, and neither is null.
+                let isPossible = BinaryValue.problem(value) == nil
+                try append(isPossible ? value : .null, of: field, to: &parameters)
+                marks.append("$\(parameters.count)")
+            }
+            wanted.append("(\(marks.joined(separator: ", ")))")
+        }
+        let names = (0..<schema.keyCount).map { "opsd_w\($0)" }
+        let matches = zip(keyColumns, names).map { "\($0) = \($1)" }.joined(separator: " AND ")
+        return PostgresQuery(
+            sql: """
+                SELECT \(selected), opsd_place FROM \(source) JOIN (VALUES \
+                \(wanted.joined(separator: ", "))) \
+                AS opsd_wanted (opsd_place, \(names.joined(separator: ", "))) ON \(matches)
+                """, parameters: parameters)
+    }
+
+    fileprivate func found(_ result: PostgresResult, _ keys: [RowKey]) -> [FoundRow?] {
+        var all = [FoundRow?](repeating: nil, count: keys.count)
+        for index in 0..<result.rowCount {
+            guard let place = result.integer(index, schema.fields.count + 1).map(Int.init),
+                keys.indices.contains(place)
+            else { continue }
+            switch found(result, index) {
+            // A database may take for equal what is not.
+            case .row(let row) where row.row.key(in: schema) != keys[place]: continue
+            case .row(let row): all[place] = .row(row)
+            case .damaged(let damage):
+                all[place] = .damaged(
+                    DamagedRow(key: keys[place], place: damage.place, problem: damage.problem))
+            }
+        }
+        return all
+    }
+}
