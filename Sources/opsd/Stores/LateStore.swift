@@ -6,19 +6,19 @@ import Synchronization
 /// that is not mounted yet, or a server that is down, must not keep the core from starting.
 ///
 /// The lock guards the store that is open; it is held to look it up.
-final class LateStore: ReplicaStore {
-    private let open: @Sendable () throws(StoreError) -> any ReplicaStore
-    private let opened = Mutex<(any ReplicaStore)?>(nil)
+final class LateStore: ScannableStore {
+    private let open: @Sendable () throws(StoreError) -> any ScannableStore
+    private let opened = Mutex<(any ScannableStore)?>(nil)
 
-    init(_ open: @escaping @Sendable () throws(StoreError) -> any ReplicaStore) {
+    init(_ open: @escaping @Sendable () throws(StoreError) -> any ScannableStore) {
         self.open = open
     }
 
     /// Opened by two at once, the second one is used: each is a view of the same copy.
-    private func store() async throws(StoreError) -> any ReplicaStore {
+    private func store() async throws(StoreError) -> any ScannableStore {
         if let store = opened.withLock({ $0 }) { return store }
         // Files are opened here, which may block.
-        let outcome: Result<any ReplicaStore, StoreError> = await withCheckedContinuation {
+        let outcome: Result<any ScannableStore, StoreError> = await withCheckedContinuation {
             waiting in
             DispatchQueue.global().async { [open] in
                 do throws(StoreError) {
@@ -69,6 +69,15 @@ final class LateStore: ReplicaStore {
         _ position: StorePosition, from begun: StorePosition?, digests: [DigestStamp]
     ) async throws(StoreError) {
         try await store().finish(position, from: begun, digests: digests)
+    }
+    func scan(
+        _ dataset: String, account: String?,
+        _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await store().scan(dataset, account: account, consume)
+    }
+    func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
+        try await store().find(keys)
     }
 }
 

@@ -89,7 +89,7 @@ struct MeteredStore<Store: RowStore>: RowStore {
 }
 
 private enum StoreOperation: String, CaseIterable {
-    case apply, row, rows, count, digests, position, begin, fill, finish
+    case apply, row, rows, count, digests, position, begin, fill, finish, scan, find
     case appliedSequence = "applied_sequence"
 }
 
@@ -125,5 +125,23 @@ extension MeteredStore: ReplicaStore where Store: ReplicaStore {
         let done = measure(.finish)
         defer { done() }
         try await store.finish(position, from: begun, digests: digests)
+    }
+}
+
+extension MeteredStore: ScannableStore where Store: ScannableStore {
+    /// What the reader takes of the time is in it.
+    func scan(
+        _ dataset: String, account: String?,
+        _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        let done = measure(.scan)
+        defer { done() }
+        try await store.scan(dataset, account: account, consume)
+    }
+
+    func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
+        let done = measure(.find)
+        defer { done() }
+        return try await store.find(keys)
     }
 }

@@ -15,6 +15,8 @@ extension PostgresStore: PooledStore {}
 struct OpenStores: Sendable {
     let configuration: Configuration
     let catalogue: SchemaCatalogue
+    /// For a process that only reads: nothing is made in a database.
+    var isReading = false
 
     /// By name; none is spoken to before its first use.
     func all() -> [String: LateStore] {
@@ -24,7 +26,7 @@ struct OpenStores: Sendable {
             }, uniquingKeysWith: { first, _ in first })
     }
 
-    private func open(_ settings: StoreSettings) throws(StoreError) -> any ReplicaStore {
+    private func open(_ settings: StoreSettings) throws(StoreError) -> any ScannableStore {
         let datasets = configuration.datasets.filter {
             ([$0.old, $0.new].compactMap { $0 } + $0.also).contains(settings.name)
         }
@@ -34,9 +36,11 @@ struct OpenStores: Sendable {
         switch settings.kind {
         case .files: return try openFiles(settings, schemas, layouts)
         case .sqlite:
-            return try SQLiteStore(
-                path: settings.path ?? "", schemas: schemas,
-                layouts: layouts.mapValues { SQLiteLayout(table: $0.table, columns: $0.columns) })
+            let path = settings.path ?? ""
+            let layouts = layouts.mapValues { SQLiteLayout(table: $0.table, columns: $0.columns) }
+            return isReading
+                ? try SQLiteStore(reading: path, schemas: schemas, layouts: layouts)
+                : try SQLiteStore(path: path, schemas: schemas, layouts: layouts)
         case .redis: return try openRedis(settings, schemas, layouts)
         case .postgres: return try openPostgres(settings, schemas, layouts)
         }
@@ -44,7 +48,7 @@ struct OpenStores: Sendable {
 
     private func openFiles(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ReplicaStore {
+    ) throws(StoreError) -> any ScannableStore {
         var fileLayouts: [String: FileLayout] = [:]
         for schema in schemas.schemas {
             do {
@@ -71,7 +75,7 @@ struct OpenStores: Sendable {
 
     private func openRedis(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ReplicaStore {
+    ) throws(StoreError) -> any ScannableStore {
         var redisLayouts: [RedisLayout] = []
         let url: RedisURL
         do {
@@ -127,7 +131,7 @@ struct OpenStores: Sendable {
 
     private func openPostgres(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ReplicaStore {
+    ) throws(StoreError) -> any ScannableStore {
         let postgres: PostgresSettings
         do {
             postgres = try PostgresSettings(
@@ -138,7 +142,7 @@ struct OpenStores: Sendable {
         }
         return try PostgresStore(
             postgres, schemas: schemas,
-            layouts: layouts.mapValues { Self.postgresLayout($0) })
+            layouts: layouts.mapValues { Self.postgresLayout($0) }, isReading: isReading)
     }
 
     static func postgresLayout(_ layout: LayoutSettings?) -> PostgresLayout {
