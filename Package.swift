@@ -84,6 +84,8 @@ let package = Package(
             name: "DualWrite", dependencies: ["ExactJSON", "Ledger", logging],
             swiftSettings: house),
         .target(
+            name: "Verify", dependencies: ["Connections", "Ledger"], swiftSettings: house),
+        .target(
             name: "Control",
             dependencies: ["Ledger", "CProcess", coreMetrics, grdb],
             swiftSettings: house),
@@ -165,6 +167,9 @@ let package = Package(
             name: "DualWriteTests",
             dependencies: ["DualWrite", "ExactJSON", "Ledger", "SQLiteStore", "TestSupport"],
             swiftSettings: house),
+        .testTarget(
+            name: "VerifyTests",
+            dependencies: ["Verify", "Ledger", "TestSupport"], swiftSettings: house),
         .testTarget(
             name: "PostgresStoreTests",
             dependencies: ["PostgresStore", "Connections", "Ledger", "Trading", "TestSupport"],

@@ -5,10 +5,13 @@ public final class DualWrite: Sendable {
     public let routes: RouteTable
     public let followers: [StoreFollower]
 
-    /// - Parameter stores: by name; one that no route names is not written.
+    /// - Parameters:
+    ///   - stores: by name; one that no route names is not written.
+    ///   - kept: what each of them has that is not to be filled now.
     public init(
         routes: RouteTable, stores: [String: any ReplicaStore], journal: String, feed: JournalFeed,
-        source: any CoreRows, timing: StoreFollower.Timing = StoreFollower.Timing()
+        source: any CoreRows, timing: StoreFollower.Timing = StoreFollower.Timing(),
+        kept: @escaping @Sendable (_ store: String) async -> KeptDatasets = { _ in [:] }
     ) {
         // The rows of a cache are not kept, so nothing brings them to a store or reads them there.
         let routes = RouteTable(
@@ -19,7 +22,7 @@ public final class DualWrite: Sendable {
             if datasets.isEmpty { return nil }
             return StoreFollower(
                 name: name, store: store, journal: journal, feed: feed, source: source,
-                datasets: datasets, timing: timing)
+                datasets: datasets, timing: timing, kept: { await kept(name) })
         }
     }
 

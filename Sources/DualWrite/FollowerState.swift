@@ -1,5 +1,8 @@
 public import Ledger
 
+/// Datasets that a store is not to be filled with, as if another program had rows there: why, in words.
+public typealias KeptDatasets = [String: String]
+
 /// What a store that follows the journal is doing, for people and for metrics.
 public struct FollowerState: Sendable, Hashable {
     public enum Condition: Sendable, Hashable {

@@ -41,15 +41,18 @@ public final class StoreFollower: Sendable {
     private let feed: JournalFeed
     private let source: any CoreRows
     private let timing: Timing
+    private let kept: @Sendable () async -> KeptDatasets
     private let content = Mutex(Content())
     private let logger: Logger
 
     /// - Parameters:
     ///   - journal: the identity of the journal, which the store remembers.
     ///   - datasets: those that the store is to have.
+    ///   - kept: those of them that are not to be filled now, as long as they are not.
     public init(
         name: String, store: any ReplicaStore, journal: String, feed: JournalFeed,
-        source: any CoreRows, datasets: Set<String>, timing: Timing = Timing()
+        source: any CoreRows, datasets: Set<String>, timing: Timing = Timing(),
+        kept: @escaping @Sendable () async -> KeptDatasets = { [:] }
     ) {
         self.name = name
         self.store = store
@@ -58,6 +61,7 @@ public final class StoreFollower: Sendable {
         self.source = source
         self.datasets = datasets
         self.timing = timing
+        self.kept = kept
         var logger = Logger(label: "dual-write")
         logger[metadataKey: "store"] = "\(name)"
         self.logger = logger
@@ -229,9 +233,11 @@ public final class StoreFollower: Sendable {
         }
         let (whole, missing) = (position.datasets, datasets.subtracting(position.datasets))
         if !missing.isEmpty { try await source.reach(feed.head) }
-        let check = try await FillCheck(missing, in: store, core: source)
-        note(check.unmigrated, besides: whole)
-        let wanted = missing.subtracting(check.unmigrated.keys)
+        let kept = await kept().filter { missing.contains($0.key) }
+        let check = try await FillCheck(missing.subtracting(kept.keys), in: store, core: source)
+        let unmigrated = check.unmigrated.merging(kept) { found, _ in found }
+        note(unmigrated, besides: whole)
+        let wanted = missing.subtracting(unmigrated.keys)
         // A store that is to be filled with nothing yet says all the same whose copy it is.
         if wanted.isEmpty, position.journal != nil { return position }
         return try await fill(wanted, at: position, from: position, over: check.known)

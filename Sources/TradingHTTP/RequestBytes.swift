@@ -1,4 +1,4 @@
-import Hummingbird
+package import Hummingbird
 import NIOCore
 
 extension Request {
@@ -7,7 +7,7 @@ extension Request {
 
     /// The whole body. One that is too large is read all the same before it is refused: most clients look
     /// for the answer when they have sent everything, and would wait for ever.
-    func bytes(upTo limit: Int) async throws(APIError) -> [UInt8] {
+    package func bytes(upTo limit: Int) async throws(APIError) -> [UInt8] {
         var bytes: [UInt8] = []
         var count = 0
         do {

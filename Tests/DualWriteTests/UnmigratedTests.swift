@@ -1,5 +1,6 @@
 import Ledger
 import SQLiteStore
+import Synchronization
 import TestSupport
 import Testing
 
@@ -24,10 +25,13 @@ import Testing
         store = UnreliableStore(try ledger.makeStore("far"))
     }
 
-    private func running(_ body: (StoreFollower) async throws -> Void) async throws {
+    private func running(
+        kept: @escaping @Sendable () async -> KeptDatasets = { [:] },
+        _ body: (StoreFollower) async throws -> Void
+    ) async throws {
         let follower = StoreFollower(
             name: "far", store: store, journal: ledger.identity, feed: ledger.feed,
-            source: ledger.core, datasets: ["samples", "others"], timing: Self.timing)
+            source: ledger.core, datasets: ["samples", "others"], timing: Self.timing, kept: kept)
         let task = Task { await follower.run() }
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await body(follower)) } catch { outcome = .failure(error) }
@@ -121,6 +125,38 @@ import Testing
             try await follower.lookAgain()
             #expect(try await ledger.difference(store) == nil)
             #expect(store.begun.subtracting(begun).isEmpty, "nothing was emptied")
+        }
+    }
+
+    /// As long as a migration may take its rows back.
+    @Test func whatTheCoreHasTooIsLeftAloneAsLongAsItIsKept() async throws {
+        try await ledger.change(entries: 100)
+        var query = RowQuery(dataset: "others")
+        query.limit = .max
+        let found = try await ledger.core.rows.rows(query)
+            .map { StampedRow(row: $0.row, sequence: .none) }
+        try await store.fill(found)
+        let kept = Mutex<KeptDatasets>(["others": "a migration is not over", "far": "no dataset"])
+        try await running(kept: { kept.withLock { $0 } }) { follower in
+            try await eventually { follower.state.isFollowing }
+            #expect(follower.state.unmigrated == ["others": "a migration is not over"])
+            #expect(follower.state.wholeDatasets == ["samples"])
+            try await follower.lookAgain()
+            #expect(try await others() == found)
+        }
+        try await running(kept: { kept.withLock { $0 } }) { follower in
+            try await eventually { follower.state.isFollowing }
+            #expect(try await others() == found)
+            kept.withLock { $0 = [:] }
+            try await follower.lookAgain()
+            #expect(follower.state.wholeDatasets == ["samples", "others"])
+            #expect(try await ledger.difference(store) == nil)
+            // What opsd writes already it goes on writing.
+            kept.withLock { $0 = ["others": "a migration is not over"] }
+            try await follower.lookAgain()
+            try await ledger.change(entries: 50)
+            #expect(await follower.reach(ledger.head, within: .seconds(20)))
+            #expect(try await ledger.difference(store) == nil)
         }
     }
 

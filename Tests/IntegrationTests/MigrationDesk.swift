@@ -24,7 +24,8 @@ struct MigrationDesk {
             os.makedirs(f"{root}/{account}/deals", exist_ok=True)
             codes = [f"{600000 + (a * 7 + n) % 300:06}.SH" for n in range(10)]
             with open(f"{root}/{account}/held_days.json", "w") as file:
-                json.dump({code: n + 1 for n, code in enumerate(codes)}, file, indent=4)
+                held = {code: n + 1 for n, code in enumerate(codes)}
+                json.dump({"_inc_date": "2026-01-02", **held}, file, indent=4)
             with open(f"{root}/{account}/max_price.json", "w") as file:
                 json.dump({code: round(10 + n * 0.37 + a / 100, 2) for n, code in enumerate(codes)}, file)
             for d in range(days):
@@ -47,6 +48,7 @@ struct MigrationDesk {
         for path in glob.glob(f"{root}/*/held_days.json"):
             account = path.split("/")[-2]
             for code, days in json.load(open(path)).items():
+                if code == "_inc_date": continue
                 files["held"][(account, code)] = str(days)
         for path in glob.glob(f"{root}/*/deals/*.csv"):
             account, day = path.split("/")[-3], path.split("/")[-1][:-4]
@@ -97,7 +99,7 @@ struct MigrationDesk {
             new: hot
             also: [record]
             layout:
-              files: {path: "{account_id}/held_days.json", value: days}
+              files: {path: "{account_id}/held_days.json", value: days, ignore: [_inc_date]}
               hot: {key: "acc:held:{account_id}", field: "{symbol}", value: days}
           max_prices:
             kind: declared
@@ -116,6 +118,14 @@ struct MigrationDesk {
             layout:
               files: {path: "{account_id}/deals/{day}.csv", format: csv}
               hot: {key: "acc:deals:{account_id}:{day}", field: "{deal_id}"}
+          articles:
+            kind: declared
+            key: [account_id, article]
+            fields: {body: text}
+            old: files
+            new: hot
+            layout: {files: {path: "{account_id}/articles.json", value: body}}
+          positions: {old: files, new: hot}
 
         """
     }
@@ -123,8 +133,10 @@ struct MigrationDesk {
     /// - Parameters:
     ///   - accounts: each with two files, and one for each of so many days.
     ///   - deals: in each of those.
+    ///   - articles: writes what lies beside them in the folder before opsd sees it.
     static func run(
-        accounts: Int, days: Int, deals: Int, _ body: (MigrationDesk) async throws -> Void
+        accounts: Int, days: Int, deals: Int, articles: (String) throws -> Void = { _ in },
+        _ body: (MigrationDesk) async throws -> Void
     ) async throws {
         let redis = try await RedisServer()
         let postgres = try await PostgresServer.shared()
@@ -139,6 +151,7 @@ struct MigrationDesk {
                 ["python3", "-c", writer, files, "\(accounts)", "\(days)", "\(deals)"],
                 in: desk.directory, program: "/usr/bin/env")
             #expect(written.code == 0, "\(written)")
+            try articles(files)
             // In Redis too somebody has had a row of his own.
             let set = try await Desk.command(
                 ["redis-cli", "-p", "\(redis.port)", "HSET", "acc:held:QMT_000", "OTHER", "5"],
@@ -154,17 +167,40 @@ struct MigrationDesk {
 
     // MARK: - The command
 
-    func arguments(_ words: [String]) -> [String] {
+    func arguments(_ words: [String], wait: Int = 20) -> [String] {
         ["migrate"] + words
-            + ["--operator", "lin", "--wait", "20", "-c", desk.configurationFile]
+            + ["--operator", "lin", "--wait", "\(wait)", "-c", desk.configurationFile]
     }
 
-    func migrate(_ words: String...) async throws -> Desk.Outcome {
-        try await Desk.command(arguments(words), in: desk.directory, within: .seconds(120))
+    func migrate(_ words: String...) async throws -> Desk.Outcome { try await migrate(words) }
+
+    /// - Parameter wait: for a core or a store that is away, in seconds.
+    func migrate(
+        _ words: [String], _ more: String..., wait: Int = 20
+    ) async throws -> Desk.Outcome {
+        try await Desk.command(
+            arguments(words + more, wait: wait), in: desk.directory, within: .seconds(120))
+    }
+
+    /// What a migration would journal: what of the source the core does not have.
+    func missing(_ dataset: String, to store: String) async throws -> Int? {
+        let dry = try await migrate(
+            "--dataset", dataset, "--from", "files", "--to", store, "--dry-run", "--json")
+        #expect(dry.code == 0, "\(dry)")
+        return dry.documents.last??["rows_journaled"]?.integer
+    }
+
+    /// What redis-cli prints.
+    func redis(_ words: String...) async throws -> String {
+        let outcome = try await Desk.command(
+            ["redis-cli", "-p", "\(redis.port)"] + words, in: desk.directory,
+            program: "/usr/bin/env")
+        #expect(outcome.code == 0, "\(outcome)")
+        return outcome.output
     }
 
     /// One that goes on while the test does something else.
-    func start(_ words: String..., as name: String) throws -> ChildProcess {
+    func start(_ words: [String], as name: String) throws -> ChildProcess {
         try ChildProcess.start(
             Desk.program, arguments(words), in: desk.directory.path,
             output: desk.directory.path(name + ".out"), errors: desk.directory.path(name + ".err"))
@@ -187,6 +223,21 @@ struct MigrationDesk {
     }
 
     // MARK: - What is there
+
+    /// Files of large texts, beside those of the strategy.
+    static func writeArticles(
+        _ count: Int, body: String, further: String = "", in files: String
+    ) throws {
+        let folder = files + "/TRADE_001"
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        let body = String(repeating: body, count: 200_000)
+        let members = (1...count).map { number in
+            "\"a\(String(1_000 + number).dropFirst())\":\"\(body)\""
+        }
+        try "{\(members.joined(separator: ","))\(further)}".write(
+            toFile: folder + "/articles.json", atomically: true, encoding: .utf8)
+    }
 
     /// Each file of the strategy with its bytes.
     func content() throws -> [String: Data] {
@@ -211,8 +262,32 @@ struct MigrationDesk {
     }
 
     func unmigrated() async throws -> [String] {
-        let status = try await desk.get("\(desk.opsURL)/api/ops/status").json?["data"]
-        return (StoreDesk.store("files", in: status ?? .null)?["unmigrated"]?.elements ?? [])
-            .compactMap { $0["dataset"]?.text }
+        try await whyUnmigrated().keys.sorted()
+    }
+
+    /// Until the core has looked, and found that the files are not its own.
+    func eventuallyUnmigrated(_ dataset: String) async throws {
+        try await eventually("\(dataset) is not opsd's own") {
+            try await unmigrated().contains(dataset)
+        }
+    }
+
+    func status() async throws -> JSONValue {
+        try await desk.get("\(desk.opsURL)/api/ops/status").json?["data"] ?? .null
+    }
+
+    /// The number of the newest entry.
+    func head() async throws -> Int {
+        let text = try await status()["core"]?["journal_sequence"]?.text ?? ""
+        return try #require(text.split(separator: "-").last.flatMap { Int($0) })
+    }
+
+    /// By dataset; empty as long as the core has not looked.
+    func whyUnmigrated() async throws -> [String: String] {
+        let found =
+            StoreDesk.store("files", in: try await status())?["unmigrated"]?.elements ?? []
+        return Dictionary(
+            found.map { ($0["dataset"]?.text ?? "", $0["says"]?.text ?? "") },
+            uniquingKeysWith: { first, _ in first })
     }
 }

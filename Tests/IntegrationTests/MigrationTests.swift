@@ -29,11 +29,9 @@ extension RealProcesses {
 
                 let words = ["--dataset", "deal_hist", "--from", "files", "--to", "record"]
                 // Ctrl-C.
-                let first = try migration.start(
-                    words[0], words[1], words[2], words[3], words[4], words[5], as: "first")
+                let first = try migration.start(words, as: "first")
                 try await migration.untilRead(1_000)
-                let second = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5])
+                let second = try await migration.migrate(words)
                 #expect(second.code == 4, "\(second)")
                 first.signal(SIGINT)
                 #expect(try await first.exit(within: .seconds(5)) == 130)
@@ -44,14 +42,12 @@ extension RealProcesses {
                 #expect(other.code == 4 && other.errors.contains("--abandon"), "\(other)")
                 // kill -9 of the command.
                 let read = migration.state()?["counts"]?["read"]?.integer ?? 0
-                let third = try migration.start(
-                    words[0], words[1], words[2], words[3], words[4], words[5], as: "third")
+                let third = try migration.start(words, as: "third")
                 try await migration.untilRead(max(3_000, read + 1_000))
                 third.signal(SIGKILL)
                 _ = try await third.exit(within: .seconds(5))
                 // kill -9 of the core: the command waits for the next one.
-                let fourth = try migration.start(
-                    words[0], words[1], words[2], words[3], words[4], words[5], as: "fourth")
+                let fourth = try migration.start(words, as: "fourth")
                 try await migration.untilRead(5_000)
                 try await desk.kill9("core")
                 let code = try await fourth.exit(within: .seconds(120))
@@ -80,8 +76,7 @@ extension RealProcesses {
                 #expect(try migration.content() == before, "byte for byte")
                 #expect(try await migration.unmigrated() == [])
                 // A second run finds everything as it should be.
-                let again = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5], "--json")
+                let again = try await migration.migrate(words, "--json")
                 #expect(again.code == 0, "\(again)")
                 #expect(again.documents.last??["rows_journaled"]?.integer == 0, "\(again)")
                 #expect(again.documents.last??["rows_equal"]?.integer == 9_600, "\(again)")
@@ -107,13 +102,12 @@ extension RealProcesses {
                     toFile: folder + "/held_days.json", atomically: false, encoding: .utf8)
                 let before = try migration.content()
                 let dry = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5], "--dry-run",
+                    words, "--dry-run",
                     "--json")
                 #expect(dry.code == 0, "\(dry)")
                 #expect(dry.documents.last??["rows_replaced"]?.integer == 1, "\(dry)")
                 #expect(migration.state() == nil)
-                let failed = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5])
+                let failed = try await migration.migrate(words)
                 #expect(failed.code == 4, "\(failed)")
                 #expect(failed.errors.contains("1 to 64 bytes"), "\(failed)")
                 let rows = try await desk.all("/data/held_days", token)
@@ -123,15 +117,13 @@ extension RealProcesses {
                 // A file that cannot be read is left as it is, too.
                 try "{\"600000.SH\": 1".write(
                     toFile: folder + "/held_days.json", atomically: false, encoding: .utf8)
-                let damaged = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5])
+                let damaged = try await migration.migrate(words)
                 #expect(damaged.code == 4, "\(damaged)")
                 #expect(damaged.errors.contains("TRADE_001/held_days.json"), "\(damaged)")
                 // Mended it goes, and what was written over HTTP is saved.
                 try "{\"600000.SH\": 1}".write(
                     toFile: folder + "/held_days.json", atomically: false, encoding: .utf8)
-                let done = try await migration.migrate(
-                    words[0], words[1], words[2], words[3], words[4], words[5], "--json")
+                let done = try await migration.migrate(words, "--json")
                 #expect(done.code == 0, "\(done)")
                 let place = try #require(done.documents.last??["folder"]?.text)
                 let saved = try String(contentsOfFile: place + "/before.jsonl", encoding: .utf8)

@@ -24,7 +24,7 @@ extension ConfigurationRefusalTests {
             "opsd.yaml:2:130: the layout of files says nothing; remove it"),
         held(
             "old: files, layout: {files: {key: \"a\", ttl: 1s}}",
-            "opsd.yaml:2:131: key does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields\nopsd.yaml:2:141: ttl does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields"
+            "opsd.yaml:2:131: key does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields, ignore\nopsd.yaml:2:141: ttl does not belong to a layout in a files store; remove it; the keys here are: path, format, value, fields, ignore"
         ),
         held(
             "old: files, layout: {files: {format: yaml}}",
@@ -67,6 +67,22 @@ extension ConfigurationRefusalTests {
         held(
             "old: files, layout: {files: {path: \"held.csv\", format: csv, value: days}}",
             "opsd.yaml:2:169: value: a csv file has columns; remove it, or write format: json"),
+        held(
+            "old: files, layout: {files: {path: \"held.csv\", format: csv, ignore: [_date]}}",
+            "opsd.yaml:2:170: ignore: only a json file of many rows has members that are none; remove it"
+        ),
+        held(
+            "old: files, layout: {files: {path: \"{account_id}/{symbol}.json\", ignore: [_date]}}",
+            "opsd.yaml:2:175: ignore: only a json file of many rows has members that are none; remove it"
+        ),
+        held(
+            "old: files, layout: {files: {ignore: [_date, \"%41\"]}}",
+            "opsd.yaml:2:139: ignore: '%41' is how a row may be called; name members that do not begin with %"
+        ),
+        held(
+            "old: hot, layout: {hot: {key: \"h:{account_id}\", field: \"{symbol}\", ignore: [_date]}}",
+            "opsd.yaml:2:169: ignore does not belong to a layout in a redis store; remove it; the keys here are: key, field, value, fields, ttl"
+        ),
         held(
             "old: files, layout: {files: {fields: [dayz]}}",
             "opsd.yaml:2:140: fields: held has no field 'dayz'; write days"),

@@ -125,12 +125,96 @@ import Testing
         try record.mend()
         try record.note([(before: rows[1], after: rows[2])], of: Self.schema)
         var found: [(before: Row?, after: Row)] = []
-        try await record.eachNoteBackwards(10, of: Self.schema) { some in
+        try await record.eachNoteBackwards(10, bytesMax: .max, of: Self.schema) { some in
             #expect(some.count <= 10)
             found += some
         }
         #expect(found.map(\.after) == [rows[2]] + rows.reversed())
         #expect(found.first?.before == rows[1] && found.last?.before == nil)
         #expect(found.count { $0.before == nil } == 5)
+    }
+
+    /// JSON does not tell them from other values, or has no word for them.
+    @Test func valuesThatJSONDoesNotHoldComeBackExactly() async throws {
+        let folder = try TemporaryDirectory("exact")
+        let record = MigrationRecord(Self.wanted, in: folder.path("m"), at: .now())
+        try record.begin()
+        #expect(!record.hasNotes)
+        let usual = try Self.row("x", "2026-01-01T00:00:00Z")
+        var rows: [Row] = []
+        for (index, value) in [
+            (2, Value.timestamp(Timestamp(microseconds: .min))),
+            (2, .timestamp(Timestamp(microseconds: .max))),
+            (3, .timestamp(Timestamp(microseconds: -62_200_000_000_000_000))),
+            (4, .null), (5, .null), (5, .json(try CanonicalJSON(parsing: "null"))),
+            (
+                5,
+                .json(
+                    try CanonicalJSON(
+                        parsing: String(repeating: "[", count: 60)
+                            + String(repeating: "]", count: 60)))
+            ),
+            (0, .text("\u{1}\"\n\u{2028}e\u{301}")),
+        ] {
+            var values = usual.values
+            values[index] = value
+            rows.append(Row(dataset: "deals", values: values))
+        }
+        try record.note(rows.map { (before: $0, after: usual) }, of: Self.schema)
+        try record.note(rows.map { (before: nil, after: $0) }, of: Self.schema)
+        #expect(record.hasNotes)
+        var found: [(before: Row?, after: Row)] = []
+        try await record.eachNoteBackwards(100, bytesMax: 1, of: Self.schema) { some in
+            #expect(some.count == 1, "cut by bytes")
+            found += some
+        }
+        #expect(found.map(\.after) == rows.reversed() + rows.map { _ in usual })
+        #expect(found.map(\.before) == rows.map { _ in nil } + rows.reversed())
+        // A line that is not what was written is not taken for a row that was not there.
+        let path = record.folder + "/before.jsonl"
+        try Data(#"{"before":null,"after":{},"exact":["AAAA","AAAA"]}"#.utf8 + [10])
+            .write(to: URL(fileURLWithPath: path))
+        await #expect(throws: CommandFailure.self) {
+            try await record.eachNoteBackwards(100, bytesMax: .max, of: Self.schema) { _ in }
+        }
+    }
+
+    @Test func whatGoesTogetherIsCutByRowsAndByBytes() throws {
+        func rows(_ count: Int, bytes: Int) throws -> [SourceRow] {
+            try (0..<count).map { _ in
+                let row = try Self.row(
+                    String(repeating: "x", count: bytes), "2026-01-01T00:00:00Z")
+                return SourceRow(StampedRow(row: row, sequence: .none), of: Self.schema)
+            }
+        }
+        #expect(Migration.groups([]).isEmpty)
+        #expect(try Migration.groups(rows(1_001, bytes: 1)).map(\.count) == [500, 500, 1])
+        #expect(try Migration.groups(rows(12, bytes: 200_000)).map(\.count) == [5, 5, 2])
+        #expect(try Migration.groups(rows(3, bytes: 2_000_000)).map(\.count) == [1, 1, 1])
+        let mixed = try rows(1, bytes: 2_000_000) + rows(2, bytes: 1)
+        #expect(Migration.groups(mixed).map(\.count) == [1, 2])
+        #expect(Migration.groups(mixed).flatMap(\.self).map(\.bytes) == mixed.map(\.bytes))
+    }
+
+    @Test func theSourceOfAnOpenMigrationIsLeftAlone() async throws {
+        let folder = try TemporaryDirectory("kept")
+        let root = folder.path("data/migrations")
+        let open = OpenMigrations(root: root)
+        #expect(await open.kept(in: "files").isEmpty)
+        var record = MigrationRecord(Self.wanted, in: root, at: .now())
+        try record.begin()
+        #expect(await open.kept(in: "files").keys.sorted() == ["deals"])
+        #expect(await open.kept(in: "files")["deals"]?.contains("--from files --to hot") == true)
+        #expect(await open.kept(in: "hot").isEmpty)
+        for (phase, isKept) in [
+            (MigrationState.Phase.takingOver, false), (.undoing, true), (.undone, false),
+            (.done, false),
+        ] {
+            try record.update { $0.phase = phase }
+            #expect(await open.kept(in: "files").isEmpty != isKept, "\(phase)")
+        }
+        // One that cannot be read may be of any store.
+        try Data("{".utf8).write(to: URL(fileURLWithPath: record.folder + "/state.json"))
+        #expect(await open.kept(in: "hot")["deals"]?.contains("move it away") == true)
     }
 }

@@ -38,7 +38,7 @@ import TradingHTTP
             new: hot
             layout:
               hot:   {key: "acc:held:{account_id}", field: "{symbol}", value: json}
-              files: {path: "{account_id}/held_days.json"}
+              files: {path: "{account_id}/held_days.json", ignore: [_inc_date]}
         """
 
     @Test func theContractsStoresAreUnderstood() throws {
@@ -81,7 +81,8 @@ import TradingHTTP
                     layout: [
                         "hot": LayoutSettings(
                             key: "acc:held:{account_id}", field: "{symbol}", value: "json"),
-                        "files": LayoutSettings(path: "{account_id}/held_days.json"),
+                        "files": LayoutSettings(
+                            path: "{account_id}/held_days.json", ignored: ["_inc_date"]),
                     ]),
             ])
     }

@@ -40,6 +40,11 @@ public struct FileLayout: Sendable, Hashable {
     let shown: [Shown]
     /// What is neither in the path, the entry nor shown: it lies with the stamps.
     let hidden: [Int]
+    /// Members of a JSON file that are no rows: other programs' own, kept as they lie.
+    private(set) var ignored: Set<String>
+    /// A row that has one of these names is called otherwise there: each row has a place.
+    private let namesOfEntries: [String: String]
+    private let entriesOfNames: [String: String]
     /// What tells the layout from another one of the dataset: the path, a line's end, the rest. A field
     /// that is declared later does not change it.
     let identity: String
@@ -48,9 +53,10 @@ public struct FileLayout: Sendable, Hashable {
     ///   - path: relative to the store, as `{account_id}/held_days.json`. It may name fields that are no
     ///     part of the key, if they never change.
     ///   - fields: which fields are shown, by the name that they have there. Empty: all, by their own.
+    ///   - ignored: members of a JSON file of many rows that are none.
     public init(
         schema: Schema, path: String, format: Format = .json, content: Content = .object,
-        fields: [String: String] = [:]
+        fields: [String: String] = [:], ignored: Set<String> = []
     ) throws(FileLayoutError) {
         self.schema = schema
         self.format = format
@@ -76,6 +82,10 @@ public struct FileLayout: Sendable, Hashable {
         let entryText = entryFields.map { "{\(schema.fields[$0].name)}" }.joined(separator: ":")
         entry = entryText.isEmpty ? nil : try? KeyTemplate(entryText, reserved: ":")
         let named = Set(inPath).union(entryFields)
+        self.ignored = ignored
+        entriesOfNames = Self.entries(of: ignored, entry, schema)
+        namesOfEntries = Dictionary(
+            entriesOfNames.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         shown = try Self.shown(schema, content, fields, besides: named)
         // A column of a CSV file is known by its name alone.
         let keyNames = format == .csv ? entryFields.map { schema.fields[$0].name } : []
@@ -93,6 +103,29 @@ public struct FileLayout: Sendable, Hashable {
                     "a CSV file has columns and many rows: leave the value out, and a key field out "
                     + "of the path")
         }
+        if !ignored.isEmpty, format == .csv || entry == nil {
+            throw FileLayoutError(
+                problem: "only a JSON file of many rows has members to ignore: leave them out")
+        }
+        if let name = ignored.first(where: { $0.isEmpty || $0.hasPrefix("%") }) {
+            throw FileLayoutError(
+                problem: "'\(name)' is how a row may be called, and cannot be ignored")
+        }
+    }
+
+    /// How rows are called whose own names are taken: letter by letter as `%` and two digits, which no
+    /// template writes of such a name.
+    private static func entries(
+        of names: Set<String>, _ entry: KeyTemplate?, _ schema: Schema
+    ) -> [String: String] {
+        var entries: [String: String] = [:]
+        for name in names where entry?.parsed(name).flatMap({ values(of: $0, schema) }) != nil {
+            entries[name] = name.utf8.map { byte in
+                let digits = String(byte, radix: 16, uppercase: true)
+                return "%" + (byte < 0x10 ? "0" : "") + digits
+            }.joined()
+        }
+        return entries
     }
 
     /// A dataset that nobody described: a file an account, or one file.
@@ -103,7 +136,9 @@ public struct FileLayout: Sendable, Hashable {
 
     /// Where the files of an earlier layout are, by its identity; nil when no file can have been.
     func earlier(_ identity: String) -> FileLayout? {
-        try? FileLayout(schema: schema, path: String(identity.prefix { $0 != "\n" }))
+        var layout = try? FileLayout(schema: schema, path: String(identity.prefix { $0 != "\n" }))
+        layout?.ignored = ignored
+        return layout
     }
 
     private static func check(_ path: String) throws(FileLayoutError) {
@@ -223,22 +258,24 @@ public struct FileLayout: Sendable, Hashable {
     /// The values that the path of a file tells; nil for a file of another dataset.
     func values(ofFile file: String) -> [Int: Value]? {
         guard let texts = path.parsed(file) else { return nil }
-        return values(of: texts)
+        return Self.values(of: texts, schema)
     }
 
     /// The name of a row within its file; empty where the file has one row.
     func entryName(of values: [Value]) -> String {
-        entry?.rendered { name in
+        guard let entry else { return "" }
+        let name = entry.rendered { name in
             schema.index(of: name).flatMap { values[$0].plainText } ?? ""
-        } ?? ""
+        }
+        return entriesOfNames[name] ?? name
     }
 
     func values(ofEntry name: String) -> [Int: Value]? {
         guard let entry else { return name.isEmpty ? [:] : nil }
-        return entry.parsed(name).flatMap(values(of:))
+        return entry.parsed(namesOfEntries[name] ?? name).flatMap { Self.values(of: $0, schema) }
     }
 
-    private func values(of texts: [String: String]) -> [Int: Value]? {
+    private static func values(of texts: [String: String], _ schema: Schema) -> [Int: Value]? {
         var values: [Int: Value] = [:]
         for (name, text) in texts {
             guard let index = schema.index(of: name) else { return nil }

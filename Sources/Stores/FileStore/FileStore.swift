@@ -132,22 +132,38 @@ public actor FileStore: ReplicaStore {
         let respelled = datasets.compactMap { layouts[$0] }
         var removed: [String] = []
         for file in try files(withVanished: true) {
-            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil })?.key {
-                guard datasets.contains(owner) else { continue }
+            let layout: FileLayout
+            if let owner = layouts.first(where: { $0.value.values(ofFile: file) != nil }) {
+                guard datasets.contains(owner.key) else { continue }
+                layout = owner.value
             } else {
                 // What an earlier layout or spelling had there, if opsd wrote it.
                 guard
-                    earlier.contains(where: { $0.values(ofFile: file) != nil })
-                        || respelled.contains(where: { $0.isOfBefore(file) }),
+                    let former = earlier.first(where: { $0.values(ofFile: file) != nil })
+                        ?? respelled.first(where: { $0.isOfBefore(file) }),
                     try folder.identity(Self.stamps(file)) != nil
                 else { continue }
+                layout = former
             }
             forget(file)
-            try folder.remove(file)
+            try empty(file, layout)
             try folder.remove(Self.stamps(file))
             removed += [file, Self.stamps(file)]
         }
         try folder.flushFolders(of: removed)
+    }
+
+    /// Members that are no rows stay where they are.
+    private func empty(_ file: String, _ layout: FileLayout) throws(StoreError) {
+        var rest = RowFile()
+        if !layout.ignored.isEmpty, let bytes = try folder.read(file) {
+            rest.ignored = IgnoredMembers.find(layout.ignored, in: bytes)
+        }
+        if rest.isEmpty {
+            try folder.remove(file)
+        } else {
+            try folder.replace(file, with: layout.json(rest))
+        }
     }
 
     public func fill(
@@ -177,14 +193,12 @@ public actor FileStore: ReplicaStore {
         try save(state)
     }
 
-    /// Rows first, then their stamps, each kind flushed before the next begins. A file that shows the rows
-    /// already stays as it is, byte for byte: another program may have written it.
+    /// Rows first, then their stamps, each kind flushed before the next begins.
     private func write(
         _ changes: [String: [(name: String, entry: RowFile.Entry?)]],
         _ datasets: [String: String]
     ) throws(StoreError) {
-        var written: [(file: String, layout: FileLayout, rows: RowFile)] = []
-        var same: Set<String> = []
+        var writes: [FileWrite] = []
         for (file, changed) in changes.sorted(by: { $0.key < $1.key }) {
             let layout = try layout(datasets[file] ?? "")
             let present = try load(file, layout)
@@ -193,39 +207,19 @@ public actor FileStore: ReplicaStore {
                 rows.entries[name] = entry
                 rows.vanished[name] = nil
             }
-            if !rows.entries.isEmpty, rows.shows(the: present) { same.insert(file) }
-            written.append((file, layout, rows))
+            let isSame = !rows.isEmpty && rows.shows(the: present)
+            writes.append(FileWrite(file: file, layout: layout, rows: rows, isSame: isSame))
         }
-        for (file, layout, rows) in written {
-            forget(file)
-            if rows.entries.isEmpty {
-                try folder.remove(file)
-            } else if same.contains(file) {
-                try folder.flush(file)
-            } else {
-                try folder.replace(file, with: try bytes(of: rows, file, layout))
-            }
+        for write in writes { forget(write.file) }
+        try Abreast.forEach(writes) { [folder] write throws(StoreError) in
+            try write.putRows(in: folder)
         }
-        try folder.flushFolders(of: written.map(\.file))
-        for (file, layout, rows) in written {
-            if rows.entries.isEmpty, rows.vanished.isEmpty {
-                try folder.remove(Self.stamps(file))
-            } else {
-                try folder.replace(Self.stamps(file), with: layout.stampBytes(of: rows))
-                try remember(file, rows)
-            }
+        try folder.flushFolders(of: writes.map(\.file))
+        try Abreast.forEach(writes) { [folder] write throws(StoreError) in
+            try write.putStamps(Self.stamps(write.file), in: folder)
         }
-        try folder.flushFolders(of: written.map { Self.stamps($0.file) })
-    }
-
-    private func bytes(
-        of rows: RowFile, _ file: String, _ layout: FileLayout
-    ) throws(StoreError) -> [UInt8] {
-        do {
-            return try layout.bytes(of: rows)
-        } catch {
-            throw .refused(store: folder.root, problem: "\(file): \(error.problem)")
-        }
+        for write in writes where !write.hasNoStamps { try remember(write.file, write.rows) }
+        try folder.flushFolders(of: writes.map { Self.stamps($0.file) })
     }
 
     // MARK: - Reading

@@ -100,10 +100,11 @@ struct Folder: Sendable {
 
     /// Makes the names in the folders of these files durable.
     func flushFolders(of files: some Sequence<String>) throws(StoreError) {
-        for folder in Set(files.map { (path($0) as NSString).deletingLastPathComponent }) {
+        let folders = Set(files.map { (path($0) as NSString).deletingLastPathComponent })
+        try Abreast.forEach(Array(folders)) { folder throws(StoreError) in
             let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             // It was emptied and removed.
-            if descriptor < 0, errno == ENOENT { continue }
+            if descriptor < 0, errno == ENOENT { return }
             guard descriptor >= 0 else { throw failure(folder, errno) }
             defer { close(descriptor) }
             guard fsync(descriptor) == 0 else { throw failure(folder, errno) }

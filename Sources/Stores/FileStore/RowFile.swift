@@ -31,6 +31,12 @@ struct RowFile: Sendable, Equatable {
         var isStampAlone = false
     }
 
+    /// Members that are no rows, as they lie.
+    var ignored: [[UInt8]] = []
+
+    /// Nothing of it is to be in the folder.
+    var isEmpty: Bool { entries.isEmpty && ignored.isEmpty }
+
     func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
 
     /// Whether other programs see the same rows in both.
@@ -54,15 +60,19 @@ extension FileLayout {
         format == .csv ? try csv(file) : json(file)
     }
 
-    private func json(_ file: RowFile) -> [UInt8] {
+    func json(_ file: RowFile) -> [UInt8] {
         var bytes: [UInt8] = []
         if entry == nil, let only = file.entries[""] {
             append(only, to: &bytes)
         } else {
             bytes.append(UInt8(ascii: "{"))
+            for (place, member) in file.ignored.enumerated() {
+                bytes += Array((place == 0 ? "\n" : ",\n").utf8)
+                bytes += member
+            }
             for (place, name) in file.names.enumerated() {
                 guard let entry = file.entries[name] else { continue }
-                bytes += Array((place == 0 ? "\n" : ",\n").utf8)
+                bytes += Array((place + file.ignored.count == 0 ? "\n" : ",\n").utf8)
                 RowJSON.appendQuoted(name, to: &bytes)
                 bytes.append(UInt8(ascii: ":"))
                 append(entry, to: &bytes)
@@ -173,7 +183,8 @@ extension FileLayout {
             return take(json, as: "", into: &file)
         }
         guard let members = json.members else { throw RowFileError(problem: "it is no object") }
-        for (name, member) in members {
+        if !ignored.isEmpty { file.ignored = IgnoredMembers.find(ignored, in: bytes) }
+        for (name, member) in members where !ignored.contains(name) {
             guard values(ofEntry: name) != nil else {
                 let problem = "'\(name.prefix(80))' is no key of \(schema.dataset)"
                 file.damage.append(.init(name: nil, problem: problem))

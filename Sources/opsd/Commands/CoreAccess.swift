@@ -40,7 +40,7 @@ struct CoreAccess {
         switch answer.status {
         case 200..<300: return answer
         case 404, 400: throw CommandFailure(.badInput, answer.message)
-        case 409, 422: throw CommandFailure(.refused, answer.message)
+        case 409, 413, 422: throw CommandFailure(.refused, answer.message)
         default: throw CommandFailure(.unknown, answer.message)
         }
     }

@@ -79,15 +79,13 @@ struct MigrateCommand: AsyncParsableCommand {
         var migration = Migration(
             schema: schema, dates: dates, source: source, target: target, core: core,
             operatorName: operatorName, reason: who.reason, patience: .seconds(wait), isDry: dryRun,
-            record: record,
-            progress: MigrationProgress(isJSON: options.json))
+            writesSource: configuration.routeTable[dataset]?.writes.contains(wanted.from) ?? false,
+            record: record, progress: MigrationProgress(isJSON: options.json))
         Self.answerInterrupts()
         if unfinished == nil, !dryRun { try migration.record.begin() }
         try migration.record.mend()
-        let report = try await MigrationRun(
-            isCores: isCores, keeps: keep, abandons: abandon,
-            writesSource: configuration.routeTable[dataset]?.writes.contains(wanted.from) ?? false
-        ).perform(&migration)
+        let report = try await MigrationRun(isCores: isCores, keeps: keep, abandons: abandon)
+            .perform(&migration)
         for store in [source, target] { await store.pooled?.close() }
         options.show(report.text) { report.write(&$0) }
         guard report.status == .done else { throw CommandFailure(report.status, "") }

@@ -103,6 +103,8 @@ enum ConfigurationDescriptions {
         "datasets.*.layout.*.ttl": "Of redis, and of a cache: when a key vanishes.",
         "datasets.*.layout.*.path": "Of files: a template, within the store's folder.",
         "datasets.*.layout.*.format": "Of files. Left out: json.",
+        "datasets.*.layout.*.ignore":
+            "Of JSON files with many rows: members that are none. They stay as they lie.",
         "datasets.*.layout.*.table": "Of sqlite and postgres.",
         "datasets.*.layout.*.columns":
             "Of sqlite and postgres: columns with other names than their fields.",

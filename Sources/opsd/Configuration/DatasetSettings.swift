@@ -70,6 +70,8 @@ struct LayoutSettings: Sendable, Equatable {
     var path: String?
     /// Of files: `json` or `csv`. Nil: `json`.
     var format: String?
+    /// Of files: members of a JSON file that are no rows.
+    var ignored: [String] = []
     /// Of postgres and sqlite; in postgres `schema.table` too.
     var table: String?
     /// Of postgres and sqlite: the columns of fields that have others than their own names.

@@ -111,6 +111,20 @@ struct LayoutChecks {
         let others = schema.fields.map(\.name).filter { !named.contains($0) }
         checkShown(fields, among: others, schema, beside: columnsOfKeys(inPath, schema))
         checkFileValue(parts, others)
+        checkIgnored(parts.ignored, inPath, schema)
+    }
+
+    private func checkIgnored(_ value: YAMLValue?, _ inPath: [String], _ schema: Schema) {
+        guard let value else { return }
+        let hasManyRows = schema.keyFields.contains { !inPath.contains($0.name) }
+        if settings.format == FileFormat.csv.rawValue || !hasManyRows {
+            value.refuse(
+                "ignore: only a json file of many rows has members that are none", "remove it")
+        } else if let name = settings.ignored.first(where: { $0.hasPrefix("%") }) {
+            value.refuse(
+                "ignore: '\(name.prefix(60))' is how a row may be called",
+                "name members that do not begin with %")
+        }
     }
 
     /// Columns of a CSV file that are there before those of `fields`.

@@ -26,6 +26,7 @@ struct LayoutReader {
         let timeToLive: YAMLValue?
         let path: YAMLValue?
         let format: YAMLValue?
+        let ignored: YAMLValue?
         let table: YAMLValue?
     }
 
@@ -39,7 +40,7 @@ struct LayoutReader {
     static func keys(of kind: StoreKind) -> [String] {
         switch kind {
         case .redis: ["key", "field", "value", "fields", "ttl"]
-        case .files: ["path", "format", "value", "fields"]
+        case .files: ["path", "format", "value", "fields", "ignore"]
         case .sqlite, .postgres: ["table", "columns"]
         }
     }
@@ -50,7 +51,8 @@ struct LayoutReader {
                 key: item.optional("key"), field: item.optional("field"),
                 value: item.optional("value"), fields: item.optional("fields"),
                 timeToLive: item.optional("ttl"), path: item.optional("path"),
-                format: item.optional("format"), table: item.optional("table"))
+                format: item.optional("format"), ignored: item.optional("ignore"),
+                table: item.optional("table"))
             let fields = readRenamings(parts.fields)
             let columns = readRenamings(item.optional("columns"), listToo: false)
             let settings = LayoutSettings(
@@ -58,6 +60,7 @@ struct LayoutReader {
                 value: parts.value?.nonEmptyText(), fields: Self.byField(fields),
                 timeToLive: parts.timeToLive?.duration(), path: parts.path?.nonEmptyText(),
                 format: parts.format?.choice(FileFormat.self)?.rawValue,
+                ignored: parts.ignored?.sequence { $0.nonEmptyText() } ?? [],
                 table: parts.table?.nonEmptyText(), columns: Self.byField(columns))
             guard let kind else { return PlacedLayout(settings: settings) }
             refuseForeign(item, kind)

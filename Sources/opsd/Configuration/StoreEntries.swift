@@ -83,6 +83,8 @@ extension ConfigurationEntries {
         case .files:
             add("path", layout.path ?? "the store's own")
             add("format", layout.format ?? FileFormat.json.rawValue)
+            add("value", layout.value ?? "all fields")
+            add("ignore", layout.ignored)
             names("fields", layout.fields)
         case .sqlite, .postgres:
             add("table", layout.table ?? "the store's own")

@@ -18,13 +18,19 @@ struct Migration {
     let reason: String?
     let patience: Duration
     let isDry: Bool
+    /// The route writes the store where the rows lie, so that opsd takes it over in the end.
+    let writesSource: Bool
     var record: MigrationRecord
     var progress: MigrationProgress
 
     /// A store that cannot search by itself reads everything for each page.
-    private static let pageRows = 10_000
-    /// What one entry has at most: trading waits while it is decided.
+    private static let pageRowsMax = 10_000
+    private static let pageBytes = 64 << 20
+    /// As long as nobody knows how large they are.
+    private static let firstPageRows = 500
+    /// What one entry has at most, or one larger row: trading waits while it is decided.
     private static let entryRows = 500
+    private static let entryBytes = 1 << 20
     /// A source that goes on changing is not waited for for ever.
     private static let passesMax = 4
     /// So that two runs over the same rows have the same digest.
@@ -67,33 +73,60 @@ struct Migration {
 
     private mutating func pass(_ total: Int) async throws {
         var query = RowQuery(dataset: schema.dataset)
-        query.limit = Self.pageRows
+        query.limit = Self.firstPageRows
         query.afterKey = try record.state.cursor.map { try Row(encoded: Array($0)).values }
         while true {
             let asked = query
             let page = try await patiently { try await source.rows(asked) }
             guard let last = page.last else { return }
-            for start in stride(from: 0, to: page.count, by: Self.entryRows) {
-                try await take(Array(page[start..<min(page.count, start + Self.entryRows)]))
+            let rows = page.map { SourceRow($0, of: schema) }
+            for group in Self.groups(rows) {
+                try await take(group)
                 let state = record.state
                 progress.show(
                     state.counts.read, of: total,
                     state.pass == 1 ? "reading" : "looking again")
             }
             query.afterKey = last.row.key(in: schema).values
+            query.limit = Self.pageRows(after: rows)
         }
     }
 
-    private mutating func take(_ rows: [StampedRow]) async throws {
-        var chosen: [StampedRow] = []
+    /// What goes into one entry each.
+    static func groups(_ rows: [SourceRow]) -> [ArraySlice<SourceRow>] {
+        var groups: [ArraySlice<SourceRow>] = []
+        var (start, bytes) = (0, 0)
+        for (index, row) in rows.enumerated() {
+            if index - start == entryRows || index > start && bytes + row.bytes.count > entryBytes {
+                groups.append(rows[start..<index])
+                (start, bytes) = (index, 0)
+            }
+            bytes += row.bytes.count
+        }
+        return start < rows.count ? groups + [rows[start...]] : groups
+    }
+
+    /// The next rows are likely as large as the last ones.
+    private static func pageRows(after rows: [SourceRow]) -> Int {
+        let bytes = rows.reduce(0) { $0 + $1.bytes.count } / max(1, rows.count)
+        return max(1, min(pageRowsMax, pageBytes / max(1, bytes)))
+    }
+
+    private mutating func take(_ rows: ArraySlice<SourceRow>) async throws {
+        var chosen: [SourceRow] = []
         for row in rows where try dates?.contain(row.row) ?? true { chosen.append(row) }
+        if let large = chosen.first(where: { $0.bytes.count > MigrationControl.rowBytesMax }) {
+            throw CommandFailure(
+                .refused,
+                "\(wanted.from): the row \(large.row.key(in: schema)) has \(large.bytes.count) bytes, "
+                    + "and the journal takes rows of up to \(MigrationControl.rowBytesMax)")
+        }
         let done = try await journal(chosen)
-        let cursor = rows.last.map { stamped in
-            let key = stamped.row.key(in: schema)
+        let cursor = rows.last.map { last in
+            let key = last.row.key(in: schema)
             return Data(
                 Row(dataset: key.dataset, values: key.values).encoded(keyCount: schema.keyCount))
         }
-        let keyCount = schema.keyCount
         try update { state in
             state.cursor = cursor
             state.counts.read += rows.count
@@ -107,10 +140,9 @@ struct Migration {
             state.counts.replaced += done.replaced
             state.journaledInPass += done.created + done.replaced
             var digest = Digest(state.digest) ?? .empty
-            for stamped in chosen {
-                let bytes = stamped.row.encoded(keyCount: keyCount)
-                state.counts.bytes += bytes.count
-                digest.add(Self.digestKey.hash(bytes))
+            for row in chosen {
+                state.counts.bytes += row.bytes.count
+                digest.add(Self.digestKey.hash(Array(row.bytes)))
             }
             state.digest = digest.description
         }
@@ -123,29 +155,39 @@ struct Migration {
         var replaced = 0
     }
 
-    private func journal(_ rows: [StampedRow]) async throws -> Done {
-        while !rows.isEmpty {
-            let comparison = try await core.compare(rows, schema)
-            var done = Done(equal: comparison.equal, outdated: comparison.outdated)
-            done.created = comparison.changes.count { $0.known == nil }
-            done.replaced = comparison.changes.count - done.created
-            if comparison.changes.isEmpty || isDry { return done }
-            var notes: [(before: Row?, after: Row)] = []
-            var sent: [MigrationControl.SentRow] = []
-            for change in comparison.changes {
-                let row = rows[change.place].row
-                let before = try change.before.map {
-                    schema.completed(try Row(encoded: Array($0)))
-                }
-                notes.append((before, row))
-                sent.append(
-                    .init(row: Data(row.encoded(keyCount: schema.keyCount)), sequence: change.known)
-                )
-            }
-            try record.note(notes, of: schema)
-            if try await !core.write(.init(actor: actor, rows: sent)).moved { return done }
+    private func journal(_ rows: [SourceRow]) async throws -> Done {
+        var done = Done()
+        var rest = rows[...]
+        while !rest.isEmpty {
+            let comparison = try await core.compare(rest)
+            let isStill = try await write(comparison.changes, of: Array(rest))
+            // Somebody has written one of them meanwhile: they are compared anew.
+            guard isStill else { continue }
+            done.equal += comparison.equal
+            done.outdated += comparison.outdated
+            let created = comparison.changes.count { $0.known == nil }
+            done.created += created
+            done.replaced += comparison.changes.count - created
+            rest = rest.dropFirst(comparison.count)
         }
-        return Done()
+        return done
+    }
+
+    /// False when the core has other rows by now than it said.
+    private func write(
+        _ changes: [MigrationControl.Change], of rows: [SourceRow]
+    ) async throws -> Bool {
+        if changes.isEmpty || isDry { return true }
+        var notes: [(before: Row?, after: Row)] = []
+        var sent: [MigrationControl.SentRow] = []
+        for change in changes {
+            let row = rows[change.place]
+            let before = try change.before.map { schema.completed(try Row(encoded: Array($0))) }
+            notes.append((before, row.row))
+            sent.append(.init(row: row.bytes, sequence: change.known))
+        }
+        try record.note(notes, of: schema)
+        return try await !core.write(.init(actor: actor, rows: sent)).moved
     }
 
     // MARK: Stores
@@ -154,8 +196,7 @@ struct Migration {
     /// - Returns: false when the target is the source itself and has rows that the core has not: of other
     ///   days, or written meanwhile. Nothing is done to them.
     mutating func deliver() async throws -> Bool {
-        try await takeOver(wanted.to)
-        if try await core.isKeptOut(of: wanted.to) {
+        if try await !takeOver(wanted.to) {
             guard wanted.from != wanted.to else { return false }
             try await saveOverwritten()
             try await core.rebuild(wanted.to, by: operatorName)
@@ -165,11 +206,14 @@ struct Migration {
     }
 
     /// Has a store take over the rows that lie there and that the core has by now.
-    mutating func takeOver(_ store: String) async throws {
+    /// - Returns: false when there are others.
+    mutating func takeOver(_ store: String) async throws -> Bool {
+        // From here on it may happen at any time.
+        if store == wanted.from { try update { $0.phase = .takingOver } }
         let isDone = AtomicFlag()
         let work = Task { [core] in
             defer { isDone.set() }
-            try await core.look(at: store)
+            return try await core.look(at: store)
         }
         while !isDone.isSet {
             try? await Task.sleep(for: .milliseconds(100))
@@ -178,30 +222,42 @@ struct Migration {
             else { continue }
             progress.show(rows, of: total, "stamping \(store)")
         }
-        try await work.value
+        return try await work.value
     }
 
     /// Behind what an earlier attempt has saved, which may have taken out a part of it.
     private func saveOverwritten() async throws {
         var query = RowQuery(dataset: schema.dataset)
-        query.limit = Self.pageRows
+        query.limit = Self.firstPageRows
         while true {
             let asked = query
             let page = try await patiently { try await target.rows(asked) }
             guard let last = page.last else { return }
             try record.save(page.filter { $0.sequence == .none }.map(\.row), of: schema)
             query.afterKey = last.row.key(in: schema).values
+            query.limit = Self.pageRows(after: page.map { SourceRow($0, of: schema) })
         }
     }
 
     // MARK: Taking back
 
+    typealias Undone = (undone: Int, left: Int)
+
     /// Takes back what it journaled, of each row that nobody has written since.
-    mutating func undo() async throws -> (undone: Int, left: Int) {
+    /// - Returns: nil when opsd writes the source by now, which would lose the rows: nothing is done.
+    mutating func undo() async throws -> Undone? {
+        // From here on the core does not take the source over, and what it was about to do there is over
+        // when it has looked.
         try update { $0.phase = .undoing }
+        if writesSource, record.hasNotes, try await core.look(at: wanted.from) {
+            try update { $0.phase = .takingOver }
+            return nil
+        }
         var (undone, noted) = (0, 0)
         let (core, actor, schema) = (core, actor, schema)
-        try await record.eachNoteBackwards(Self.entryRows, of: schema) { notes in
+        try await record.eachNoteBackwards(
+            Self.entryRows, bytesMax: Self.entryBytes, of: schema
+        ) { notes in
             let pairs = notes.map { note in
                 MigrationControl.Undo.Pair(
                     before: note.before.map { Data($0.encoded(keyCount: schema.keyCount)) },
@@ -210,12 +266,19 @@ struct Migration {
             undone += try await core.undo(.init(actor: actor, pairs: pairs))
             noted += notes.count
         }
-        try update { $0.phase = .undone }
+        try await end(.undone)
         return (undone, noted - undone)
     }
 
-    mutating func finish() throws {
-        try update { $0.phase = .done }
+    mutating func finish() async throws {
+        try await end(.done)
+    }
+
+    /// What keeps the source from being written is another reason now, or none.
+    private mutating func end(_ phase: MigrationState.Phase) async throws {
+        let wasKept = record.state.phase.keepsSource
+        try update { $0.phase = phase }
+        if wasKept, writesSource { _ = try? await core.look(at: wanted.from) }
     }
 
     // MARK: -
@@ -243,6 +306,19 @@ struct Migration {
             }
             try? await Task.sleep(for: .milliseconds(200))
         }
+    }
+}
+
+/// A row as it was found, and its canonical encoding.
+struct SourceRow {
+    let row: Row
+    let sequence: SequenceNumber
+    let bytes: Data
+
+    init(_ stamped: StampedRow, of schema: Schema) {
+        row = stamped.row
+        sequence = stamped.sequence
+        bytes = Data(row.encoded(keyCount: schema.keyCount))
     }
 }
 

@@ -35,10 +35,13 @@ struct MigrationControl: Sendable {
     }
 
     struct Comparison: Codable, Sendable {
-        var equal: Int
+        /// So many of the rows were looked at, from the first on: the core's own rows may be too large for
+        /// one answer, and the rest is asked for again.
+        var count = 0
+        var equal = 0
         /// The core's row is newer than this copy of it.
-        var outdated: Int
-        var changes: [Change]
+        var outdated = 0
+        var changes: [Change] = []
     }
 
     struct Written: Codable, Sendable {
@@ -68,7 +71,16 @@ struct MigrationControl: Sendable {
         var difference: String?
     }
 
+    struct Looked: Codable, Sendable {
+        /// The core writes the dataset there. Otherwise it leaves alone what lies there.
+        var isWritten: Bool
+    }
+
+    /// A row that is larger is not taken: a change of it, before and after, is one request.
+    static let rowBytesMax = 8 << 20
     private static let bodyBytesMax = 64 << 20
+    /// Of the core's rows in one answer, unless there is only one.
+    private static let answerBytesMax = 4 << 20
 
     func addRoutes(to control: RouterGroup<BasicRequestContext>) {
         control.post("data/{dataset}/compare") { request, context in
@@ -86,10 +98,10 @@ struct MigrationControl: Sendable {
                     context.parameters.decoded("dataset"), context.parameters.decoded("store"))
             }
         }
-        control.post("stores/{name}/look") { request, context in
+        control.post("data/{dataset}/look/{store}") { request, context in
             try await answer {
-                try await copies.dualWrite[context.parameters.decoded("name")]?.lookAgain()
-                return Written(sequence: nil, moved: false)
+                try await look(
+                    context.parameters.decoded("dataset"), context.parameters.decoded("store"))
             }
         }
     }
@@ -97,7 +109,8 @@ struct MigrationControl: Sendable {
     // MARK: What is asked
 
     private func compare(_ sent: Rows, _ schema: Schema) throws -> Comparison {
-        var comparison = Comparison(equal: 0, outdated: 0, changes: [])
+        var comparison = Comparison()
+        var bytes = 0
         for (place, item) in sent.rows.enumerated() {
             let row = try decoded(item.row, schema)
             let known = core.engine.published.declaredRow(row.key(in: schema))
@@ -107,11 +120,13 @@ struct MigrationControl: Sendable {
             } else if found != .none, found != known?.sequence {
                 comparison.outdated += 1
             } else {
+                let before = known.map { Data($0.row.encoded(keyCount: schema.keyCount)) }
+                bytes += before?.count ?? 0
+                if place > 0, bytes > Self.answerBytesMax { break }
                 comparison.changes.append(
-                    Change(
-                        place: place, known: known?.sequence.rawValue,
-                        before: known.map { Data($0.row.encoded(keyCount: schema.keyCount)) }))
+                    Change(place: place, known: known?.sequence.rawValue, before: before))
             }
+            comparison.count += 1
         }
         return comparison
     }
@@ -142,6 +157,13 @@ struct MigrationControl: Sendable {
             state.takeBack(changes, at: now, by: sent.actor)
         }
         return Undone(count: count)
+    }
+
+    /// Answers when whatever was being done to the store has come to its end.
+    private func look(_ dataset: String, _ store: String) async throws -> Looked {
+        guard let follower = copies.dualWrite[store] else { return Looked(isWritten: false) }
+        try await follower.lookAgain()
+        return Looked(isWritten: follower.state.wholeDatasets.contains(dataset))
     }
 
     private func agree(_ dataset: String, _ store: String) async throws -> Agreed {
@@ -177,8 +199,8 @@ struct MigrationControl: Sendable {
     }
 
     private func body<Content: Decodable>(_ request: Request) async throws -> Content {
-        let bytes = try await request.body.collect(upTo: Self.bodyBytesMax)
-        return try JSONDecoder().decode(Content.self, from: Data(bytes.readableBytesView))
+        let bytes = try await request.bytes(upTo: Self.bodyBytesMax)
+        return try JSONDecoder().decode(Content.self, from: Data(bytes))
     }
 
     private func answer(_ body: () async throws -> some Encodable) async throws -> Response {

@@ -30,13 +30,11 @@ struct MigrationCore: Sendable {
 
     // MARK: What it is asked
 
-    func compare(_ rows: [StampedRow], _ schema: Schema) async throws(CommandFailure)
+    func compare(_ rows: some Sequence<SourceRow>) async throws(CommandFailure)
         -> MigrationControl.Comparison
     {
         let sent = rows.map {
-            MigrationControl.SentRow(
-                row: Data($0.row.encoded(keyCount: schema.keyCount)),
-                sequence: $0.sequence.rawValue)
+            MigrationControl.SentRow(row: $0.bytes, sequence: $0.sequence.rawValue)
         }
         return try await ask("compare", MigrationControl.Rows(actor: "", rows: sent))
     }
@@ -59,13 +57,14 @@ struct MigrationCore: Sendable {
             "agree/\(ServiceClient.segment(store))", none, timeout: Self.longCall)
     }
 
-    /// Has a store look again whether the core has all rows that lie there by now.
-    func look(at store: String) async throws(CommandFailure) {
-        let path = "/control/stores/\(ServiceClient.segment(store))/look"
-        try await patient { () async throws(CommandFailure) in
-            try await access.ask(
-                .post, path, encoding: MigrationControl.Undone(count: 0), timeout: Self.longCall)
-        }
+    /// Has it look again whether it has all rows that lie in a store by now.
+    /// - Returns: whether it writes the dataset there: what lies there is opsd's own.
+    @discardableResult
+    func look(at store: String) async throws(CommandFailure) -> Bool {
+        let looked: MigrationControl.Looked = try await ask(
+            "look/\(ServiceClient.segment(store))", MigrationControl.Undone(count: 0),
+            timeout: Self.longCall)
+        return looked.isWritten
     }
 
     func rebuild(_ store: String, by operatorName: String) async throws(CommandFailure) {
@@ -80,8 +79,6 @@ struct MigrationCore: Sendable {
     // MARK: Stores
 
     struct Store: Decodable, Equatable {
-        struct Unmigrated: Decodable, Equatable { let dataset: String }
-
         let name: String
         let state: String
         let says: String
@@ -91,12 +88,6 @@ struct MigrationCore: Sendable {
         let lag_entries: Int?
         let rows_done: Int?
         let rows_total: Int?
-        let unmigrated: [Unmigrated]
-    }
-
-    /// Whether rows that nobody journaled keep the dataset out of a store.
-    func isKeptOut(of store: String) async throws(CommandFailure) -> Bool {
-        try await self.store(store)?.unmigrated.contains { $0.dataset == dataset } ?? false
     }
 
     /// Until a store has what is journaled. One that comes no nearer for as long as is waited for is

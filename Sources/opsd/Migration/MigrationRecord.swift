@@ -6,10 +6,14 @@ import Ledger
 struct MigrationState: Codable, Sendable, Equatable {
     enum Phase: String, Codable, Sendable {
         case running
+        /// The core may take the source over.
+        case takingOver = "taking_over"
         case undoing = "rolling_back"
         case done, undone = "rolled_back"
 
         var isOver: Bool { self == .done || self == .undone }
+        /// The core leaves the source alone: what is journaled may be taken back yet.
+        var keepsSource: Bool { self == .running || self == .undoing }
     }
 
     /// What was asked for: a command that asks for the same carries on.
@@ -77,24 +81,53 @@ struct MigrationRecord: Sendable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
         return try names.sorted().compactMap { name in
             let folder = root + "/" + name
-            guard let bytes = FileManager.default.contents(atPath: folder + stateName) else {
-                return nil
-            }
-            let state: MigrationState
-            do {
-                state = try JSONDecoder().decode(MigrationState.self, from: bytes)
-            } catch {
-                throw CommandFailure(
-                    .unknown, "\(folder + stateName) cannot be read: \(error); move it away")
-            }
-            guard state.wanted.dataset == dataset, !state.phase.isOver else { return nil }
+            guard let state = try state(in: folder), state.wanted.dataset == dataset,
+                !state.phase.isOver
+            else { return nil }
             return MigrationRecord(folder: folder, state: state)
         }
     }
 
+    /// Datasets that the core leaves alone in a store, because a migration from there may be taken back:
+    /// why, in words.
+    static func keptDatasets(of store: String, in root: String) -> [String: String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+        var kept: [String: String] = [:]
+        for name in names.sorted() {
+            do {
+                guard let state = try state(in: root + "/" + name), state.phase.keepsSource,
+                    state.wanted.from == store
+                else { continue }
+                kept[state.wanted.dataset] =
+                    "a migration from there is not over: \(state.wanted.command)"
+            } catch {
+                // It may be one from this store. The folder's name tells the dataset.
+                kept[String(name.dropLast(timeLength + 1))] = error.message
+            }
+        }
+        return kept
+    }
+
+    /// Nil when there is none.
+    private static func state(in folder: String) throws(CommandFailure) -> MigrationState? {
+        guard let bytes = FileManager.default.contents(atPath: folder + stateName) else {
+            return nil
+        }
+        do {
+            return try JSONDecoder().decode(MigrationState.self, from: bytes)
+        } catch {
+            throw CommandFailure(
+                .unknown, "\(folder + stateName) cannot be read: \(error); move it away")
+        }
+    }
+
+    /// Of `20260131T093000` in the name of a folder.
+    private static let timeLength = 15
+
     /// A new one, of which nothing is on disk before `begin`.
     init(_ wanted: MigrationState.Wanted, in root: String, at now: Timestamp) {
-        let time = now.description.filter { $0.isNumber || $0 == "T" }.prefix(15)
+        let time = now.description.filter { $0.isNumber || $0 == "T" }.prefix(
+            Self.timeLength)
         let id = "\(wanted.dataset)-\(time)"
         folder = root + "/" + id
         state = MigrationState(id: id, wanted: wanted, started: now.description)
@@ -128,30 +161,39 @@ struct MigrationRecord: Sendable {
 
     /// Durable when it returns, and before anything of it is journaled.
     func note(_ changes: [(before: Row?, after: Row)], of schema: Schema) throws {
-        var bytes: [UInt8] = []
-        for change in changes {
-            bytes += Array("{\"before\":".utf8)
-            Self.append(change.before, of: schema, to: &bytes)
-            bytes += Array(",\"after\":".utf8)
-            Self.append(change.after, of: schema, to: &bytes)
-            bytes += Array("}\n".utf8)
-        }
-        try DurableFile.append(bytes, to: notes)
-    }
-
-    private static func append(_ row: Row?, of schema: Schema, to bytes: inout [UInt8]) {
-        guard let row else { return bytes += Array("null".utf8) }
-        RowJSON.append(zip(schema.fields, row.values).map { (field: $0, value: $1) }, to: &bytes)
+        try DurableFile.append(
+            changes.flatMap { Self.line($0.before, $0.after, of: schema) }, to: notes)
     }
 
     /// Rows of another program, before they are taken out. Durable when it returns.
     func save(_ rows: [Row], of schema: Schema) throws {
-        var bytes: [UInt8] = []
-        for row in rows {
-            Self.append(row, of: schema, to: &bytes)
-            bytes.append(UInt8(ascii: "\n"))
+        try DurableFile.append(rows.flatMap { Self.line($0, nil, of: schema) }, to: overwritten)
+    }
+
+    /// One row before and after, twice: as people read it, and behind that in the canonical encoding,
+    /// because JSON does not tell every value from every other.
+    private static func line(_ before: Row?, _ after: Row?, of schema: Schema) -> [UInt8] {
+        func json(_ row: Row?) -> String {
+            guard let row else { return "null" }
+            var bytes: [UInt8] = []
+            RowJSON.append(
+                zip(schema.fields, row.values).map { (field: $0, value: $1) }, to: &bytes)
+            return String(decoding: bytes, as: UTF8.self)
         }
-        try DurableFile.append(bytes, to: overwritten)
+        func exact(_ row: Row?) -> String {
+            row.map {
+                "\"\(Data($0.encoded(keyCount: schema.keyCount)).base64EncodedString())\""
+            } ?? "null"
+        }
+        let text =
+            "{\"before\":\(json(before)),\"after\":\(json(after)),"
+            + "\"exact\":[\(exact(before)),\(exact(after))]}\n"
+        return Array(text.utf8)
+    }
+
+    /// Whether anything may have been journaled.
+    var hasNotes: Bool {
+        ((try? FileManager.default.attributesOfItem(atPath: notes)[.size]) as? Int ?? 0) > 0
     }
 
     /// Takes a line out that a crash has cut off: nothing of it was journaled.
@@ -166,21 +208,24 @@ struct MigrationRecord: Sendable {
         }
     }
 
-    /// The notes from the last to the first, some at a time.
+    /// The notes from the last to the first, some at a time: so many of them, or so many bytes.
     func eachNoteBackwards(
-        _ count: Int, of schema: Schema, _ body: ([(before: Row?, after: Row)]) async throws -> Void
+        _ count: Int, bytesMax: Int, of schema: Schema,
+        _ body: ([(before: Row?, after: Row)]) async throws -> Void
     ) async throws {
         guard FileManager.default.fileExists(atPath: notes) else { return }
         // Mapped: it may be larger than memory.
         let bytes = try Data(contentsOf: URL(fileURLWithPath: notes), options: .alwaysMapped)
         var end = bytes.lastIndex(of: UInt8(ascii: "\n")) ?? 0
         var some: [(before: Row?, after: Row)] = []
+        var someBytes = 0
         while end > 0 {
             let start = bytes[..<end].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
             some.append(try read(Array(bytes[start..<end]), schema))
-            if some.count == count {
+            someBytes += end - start
+            if some.count == count || someBytes >= bytesMax {
                 try await body(some)
-                some = []
+                (some, someBytes) = ([], 0)
             }
             end = start - 1
         }
@@ -188,35 +233,23 @@ struct MigrationRecord: Sendable {
     }
 
     private func read(_ line: [UInt8], _ schema: Schema) throws -> (before: Row?, after: Row) {
-        guard let json = try? JSONValue(parsing: line),
-            let after = json["after"].flatMap({ Row($0, of: schema) })
-        else {
-            throw CommandFailure(
-                .unknown,
-                "\(notes): a line is not what was written: "
-                    + String(decoding: line.prefix(80), as: UTF8.self))
+        if let exact = (try? JSONValue(parsing: line))?["exact"]?.elements, exact.count == 2,
+            let after = Self.row(exact[1], schema)
+        {
+            if exact[0] == .null { return (nil, after) }
+            if let before = Self.row(exact[0], schema) { return (before, after) }
         }
-        guard let before = json["before"], before != .null else { return (nil, after) }
-        guard let row = Row(before, of: schema) else {
-            throw CommandFailure(
-                .unknown,
-                "\(notes): a row of before cannot be read: "
-                    + String(decoding: line.prefix(80), as: UTF8.self))
-        }
-        return (row, after)
+        throw CommandFailure(
+            .unknown,
+            "\(notes): a line is not what was written: "
+                + String(decoding: line.prefix(80), as: UTF8.self))
     }
-}
 
-extension Row {
-    fileprivate init?(_ json: JSONValue, of schema: Schema) {
-        var values: [Value] = []
-        for field in schema.fields {
-            guard let value = RowJSON.value(json.members?[field.name], of: field) else {
-                return nil
-            }
-            values.append(value)
-        }
-        self.init(dataset: schema.dataset, values: values)
+    private static func row(_ json: JSONValue, _ schema: Schema) -> Row? {
+        guard let bytes = json.text.flatMap({ Data(base64Encoded: $0) }),
+            let row = try? Row(encoded: Array(bytes)), row.dataset == schema.dataset
+        else { return nil }
+        return schema.completed(row)
     }
 }
 

@@ -8,25 +8,21 @@ struct MigrationRun {
     let isCores: Bool
     let keeps: Bool
     let abandons: Bool
-    /// The route writes the store where the rows lie, so that opsd takes it over in the end.
-    let writesSource: Bool
 
     func perform(_ migration: inout Migration) async throws -> MigrationReport {
         let clock = ContinuousClock.now
         var report = MigrationReport(isDry: migration.isDry)
         if abandons || migration.record.state.phase == .undoing {
             if abandons, keeps {
-                try migration.finish()
-                report.take(migration.record, seconds: 0)
-                return report
+                try await migration.finish()
+            } else {
+                guard let outcome = try await migration.undo() else {
+                    throw CommandFailure(.refused, Self.whyNotUndone(migration))
+                }
+                report.undone = outcome
+                report.status = abandons ? .done : .found
             }
-            if let problem = try await whyNotUndone(migration) {
-                throw CommandFailure(.refused, problem)
-            }
-            let outcome = try await migration.undo()
             report.take(migration.record, seconds: 0)
-            report.undone = outcome
-            report.status = abandons ? .done : .found
             return report
         }
         do {
@@ -35,14 +31,12 @@ struct MigrationRun {
             where failure.status == .refused || failure.status == .badInput
         {
             migration.progress.end()
-            guard !isCores, !keeps, !migration.isDry else { throw failure }
-            if let problem = try await whyNotUndone(migration) {
-                throw CommandFailure(failure.status, failure.message + "\n" + problem)
-            }
-            let outcome = try await migration.undo()
-            throw CommandFailure(
-                failure.status,
-                failure.message + "\n" + MigrationReport.words(outcome) + "; nothing is migrated")
+            guard !keeps, !migration.isDry else { throw failure }
+            let words =
+                if let outcome = try await migration.undo() {
+                    MigrationReport.words(outcome) + "; nothing is migrated"
+                } else { Self.whyNotUndone(migration) }
+            throw CommandFailure(failure.status, failure.message + "\n" + words)
         } catch let failure as CommandFailure where failure.status == .unknown {
             migration.progress.end()
             throw CommandFailure(
@@ -64,31 +58,29 @@ struct MigrationRun {
         guard try await migration.deliver() else {
             report.status = .found
             report.isSourceLeft = true
-            return try migration.finish()
+            return try await migration.finish()
         }
         let agreed = try await migration.core.agree(with: wanted.to)
         report.compared = agreed.rows
         if let difference = agreed.difference {
             report.status = .found
             report.difference = difference
-            if !isCores, !keeps, try await whyNotUndone(migration) == nil {
-                report.undone = try await migration.undo()
-            }
+            // Of these nothing was journaled.
+            if isCores { return try await migration.finish() }
+            if keeps { return }
+            report.undone = try await migration.undo()
+            if report.undone == nil { report.advice = Self.whyNotUndone(migration) }
             return
         }
-        if writesSource, wanted.from != wanted.to {
-            try await migration.takeOver(wanted.from)
-            report.isSourceLeft = try await migration.core.isKeptOut(of: wanted.from)
+        if migration.writesSource, wanted.from != wanted.to {
+            report.isSourceLeft = try await !migration.takeOver(wanted.from)
         }
-        try migration.finish()
+        try await migration.finish()
     }
-}
 
-extension MigrationRun {
     /// A source that opsd writes already would lose the rows that are taken back.
-    private func whyNotUndone(_ migration: Migration) async throws -> String? {
+    private static func whyNotUndone(_ migration: Migration) -> String {
         let wanted = migration.record.state.wanted
-        guard writesSource, try await !migration.core.isKeptOut(of: wanted.from) else { return nil }
         return "opsd writes \(wanted.from) by now, and taking the rows back would take them out "
             + "there: nothing is taken back. Carry on: \(wanted.command), or leave it as it is: "
             + "opsd migrate --dataset \(wanted.dataset) --abandon --keep"
@@ -105,7 +97,9 @@ struct MigrationReport {
     /// Rows of the dataset that were compared between journal and target.
     var compared: Int?
     var difference: String?
-    var undone: (undone: Int, left: Int)?
+    var undone: Migration.Undone?
+    /// What to do where it was not taken back.
+    var advice: String?
     /// Rows outside of the dates lie in the source yet.
     var isSourceLeft = false
 
@@ -119,7 +113,7 @@ struct MigrationReport {
         self.seconds = seconds
     }
 
-    static func words(_ outcome: (undone: Int, left: Int)) -> String {
+    static func words(_ outcome: Migration.Undone) -> String {
         let left =
             outcome.left == 0 ? "" : ", and \(outcome.left) left that were not as it left them"
         return "\(outcome.undone) rows were taken back\(left)"
@@ -166,6 +160,7 @@ struct MigrationReport {
         if FileManager.default.fileExists(atPath: overwritten) {
             add("taken out", "what \(state.wanted.to) had of its own is in \(overwritten)")
         }
+        if let advice { lines.append(advice) }
         if isSourceLeft {
             lines.append(
                 "\(state.wanted.from) has rows that the journal does not have, of other days or "

@@ -70,7 +70,7 @@ struct OpenStores: Sendable {
             schema: schema, path: layout.path ?? usual.pathText,
             format: layout.format.flatMap(FileLayout.Format.init(rawValue:)) ?? .json,
             content: layout.value.map(FileLayout.Content.value) ?? .object,
-            fields: layout.fields)
+            fields: layout.fields, ignored: Set(layout.ignored))
     }
 
     private func openRedis(

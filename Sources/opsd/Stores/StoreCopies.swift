@@ -21,12 +21,14 @@ struct StoreCopies: Sendable {
         let stores = opener.all()
         let rows = CheckpointRows(checkpoint: core.checkpoint, catalogue: catalogue)
         self.stores = stores
+        let migrations = OpenMigrations(root: DataLayout(configuration).migrations)
         dualWrite = DualWrite(
             routes: configuration.routeTable,
             stores: Dictionary(
                 uniqueKeysWithValues: stores.map { name, store in
                     (name, MeteredStore(store, name: name) as any ReplicaStore)
-                }), journal: core.journalIdentity, feed: core.feed, source: rows)
+                }), journal: core.journalIdentity, feed: core.feed, source: rows,
+            kept: migrations.kept(in:))
         reader = HybridReader(
             dualWrite, feed: core.feed, core: rows,
             record: DegradationFile(path: DataLayout(configuration).degradations))

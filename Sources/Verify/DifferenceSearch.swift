@@ -1,0 +1,122 @@
+internal import Ledger
+
+/// Finds the rows because of which a sum differs: part by part the hashes of both sides are compared, then
+/// the keys are looked up whose hashes differ.
+struct DifferenceSearch {
+    let check: StoreCheck
+    /// Of the store.
+    let scan: StoreScan
+    /// Where the store stood before it was read.
+    let since: SequenceNumber
+
+    struct Found {
+        var keys: Set<RowKey> = []
+        var unexamined = 0
+    }
+
+    /// - Parameter accounts: those whose rows are searched.
+    func keys(in accounts: Set<String>) async throws(StoreError) -> Found {
+        let journaled = HashedRows(check)
+        let asOf = try await journaled.run(accounts)
+        let changes = try await check.journaled.changes(
+            after: min(asOf, since), in: check.schema.dataset)
+        let key = check.journaled.digestKey
+        let moved = Set(changes.rows.keys.map { key.keyHash($0) })
+        var differing: Set<UInt64> = []
+        var found = Found()
+        let numbers = await scan.numbers(of: accounts)
+        for part in 0..<RowHashes.partCount {
+            let lies = try await scan.hashes.part(part).filter { numbers.contains($0.scope) }
+            for hash in Self.difference(lies, try await journaled.hashes.part(part))
+            where !moved.contains(hash) {
+                if differing.count < check.limits.examinedMax {
+                    differing.insert(hash)
+                } else {
+                    found.unexamined += 1
+                }
+            }
+        }
+        found.keys = try await keys(of: differing).union(changes.rows.keys)
+        return found
+    }
+
+    /// The keys' hashes under which the two do not have the same rows.
+    static func difference(
+        _ one: [RowHashes.Entry], _ other: [RowHashes.Entry]
+    ) -> Set<UInt64> {
+        var sums: [UInt64: Digest] = [:]
+        sums.reserveCapacity(one.count)
+        for entry in one { sums[entry.key, default: .empty].add(entry.row) }
+        for entry in other { sums[entry.key, default: .empty].remove(entry.row) }
+        return Set(sums.filter { $0.value != .empty }.keys)
+    }
+
+    /// From both sides, since each may have what the other lacks.
+    private func keys(of hashes: Set<UInt64>) async throws(StoreError) -> Set<RowKey> {
+        if hashes.isEmpty { return [] }
+        let (schema, digestKey) = (check.schema, check.journaled.digestKey)
+        let found = KeySet(hashes)
+        _ = try await check.journaled.scan(schema.dataset) { rows async throws(StoreError) in
+            await found.take(rows.map { $0.row.key(in: schema) }, digestKey)
+        }
+        if await found.isComplete { return await found.keys }
+        try await check.store.scan(schema.dataset, account: nil) {
+            rows async throws(StoreError) in
+            let keys = rows.compactMap { row in
+                if case .row(let stamped) = row { return stamped.row.key(in: schema) }
+                return nil
+            }
+            await found.take(keys, digestKey)
+        }
+        return await found.keys
+    }
+}
+
+/// The hashes of rows as they were journaled.
+private actor HashedRows {
+    private let check: StoreCheck
+    let hashes: RowHashes
+
+    init(_ check: StoreCheck) {
+        self.check = check
+        hashes = RowHashes(
+            directory: check.limits.directory, memoryMax: check.limits.memoryRowsMax)
+    }
+
+    func run(_ accounts: Set<String>) async throws(StoreError) -> SequenceNumber {
+        let (schema, key, hashes) = (check.schema, check.journaled.digestKey, hashes)
+        return try await check.journaled.scan(schema.dataset) { rows async throws(StoreError) in
+            var entries: [RowHashes.Entry] = []
+            for stamped in rows where accounts.contains(stamped.row.account(in: schema)) {
+                entries.append(
+                    RowHashes.Entry(
+                        key: key.keyHash(stamped.row.key(in: schema)),
+                        row: key.hash(stamped.row.encoded(keyCount: schema.keyCount)), scope: 0))
+            }
+            try await hashes.append(entries)
+        }
+    }
+}
+
+/// Keys, looked for by their hashes.
+private actor KeySet {
+    private let wanted: Set<UInt64>
+    private var missing: Set<UInt64>
+    private(set) var keys: Set<RowKey> = []
+
+    init(_ wanted: Set<UInt64>) {
+        self.wanted = wanted
+        missing = wanted
+    }
+
+    var isComplete: Bool { missing.isEmpty }
+
+    func take(_ candidates: [RowKey], _ digestKey: SipHashKey) {
+        for key in candidates {
+            let hash = digestKey.keyHash(key)
+            guard wanted.contains(hash) else { continue }
+            keys.insert(key)
+            missing.remove(hash)
+        }
+    }
+}
