@@ -11,6 +11,8 @@ import Testing
 struct ScanTests {
     @Test(arguments: ConformanceTests.Layouts.allCases, ScanConformance.checks)
     func conforms(_ layouts: ConformanceTests.Layouts, _ check: ScanConformance) async throws {
+        // Many keys, many fields of one key, and a key that is looked up: three layouts show all.
+        if check.isLarge, ![.standard, .strings, .indexed].contains(layouts) { return }
         let redis = try await Redis()
         try await check.run { try redis.store(try layouts.make()) }
     }

@@ -1,10 +1,13 @@
 public import Ledger
+import Synchronization
 
 /// What every store that can be scanned must do alike, beside `ReplicaConformance`.
 public struct ScanConformance: Sendable, CustomStringConvertible {
     public typealias MakeStore = @Sendable () async throws -> any ScannableStore
 
     public let description: String
+    /// Whether it takes tens of thousands of rows.
+    public var isLarge: Bool { description.hasPrefix("one account may have") }
     let body: @Sendable (any ScannableStore) async throws -> Void
 
     /// - Parameter makeStore: an empty store that knows `RowStoreConformance.catalogue`.
@@ -119,7 +122,7 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
             try expectEqual(found, wanted, "the rows found")
         },
         .init(description: "many accounts, and one of them") { store in
-            let names = awkward.filter { !$0.isEmpty } + (0..<400).map { "T\($0)" }
+            let names = awkward.filter { !$0.isEmpty } + (0..<150).map { "T\($0)" }
             let rows = try names.enumerated().flatMap { index, name in
                 try (0..<3).map {
                     try Sample.row("g\($0)", Int64(index), note: name, account: name)
@@ -127,11 +130,11 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
             }
             try await store.fill(stamped(rows), at: nil)
             try await expect(stamped(rows), in: store, "samples")
-            for name in names.prefix(40) {
+            for name in names.prefix(30) {
                 let own = rows.filter { $0.values[8] == .text(name) }
                 try await expect(stamped(own), in: store, "samples", account: name)
             }
-            try await expect([], in: store, "samples", account: "T400")
+            try await expect([], in: store, "samples", account: "T150")
         },
         .init(description: "keys are found in their order, and nil where nothing is") { store in
             let rows = try (0..<200).map { try Sample.row("g\($0 % 7)", Int64($0)) }
@@ -156,9 +159,10 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
                 try Sample.row("g\($0 % 3)", Int64($0), account: "A\($0 % 5)")
             }
             try await store.fill(stamped(rows), at: nil)
+            let isOver = Mutex(false)
             let writing = Task {
                 var number: Int64 = 3
-                while !Task.isCancelled {
+                while !isOver.withLock({ $0 }) {
                     number += 1
                     let guests = try (0..<300).map {
                         try Sample.row("guest", $0, weight: number, account: "A\($0 % 6)")
@@ -174,7 +178,7 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
                         StoreBatch(changes: gone, digests: [], through: at(number)))
                 }
             }
-            for _ in 0..<5 {
+            for _ in 0..<3 {
                 let found = try await scan(store, "samples")
                 try TestSupport.expect(
                     Set(found).isSuperset(of: stamped(rows).map(FoundRow.row)), "a row is lacking")
@@ -187,7 +191,7 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
                     try TestSupport.expect(keys.insert(key).inserted, "\(key) came twice")
                 }
             }
-            writing.cancel()
+            isOver.withLock { $0 = true }
             try await writing.value
         },
         .init(description: "who takes the rows may stop, and the store goes on") { store in

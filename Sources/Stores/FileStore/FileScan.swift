@@ -20,7 +20,8 @@ extension FileStore: ScannableStore {
             else { continue }
             let found = try findings(in: file, path, layout).all.filter { found in
                 guard let wanted, case .row(let stamped) = found else { return true }
-                return stamped.row.account(in: schema) == wanted
+                // By bytes: two spellings of one letter are two accounts.
+                return schema.accountField.map { stamped.row.values[$0] == .text(wanted) } ?? true
             }
             for start in stride(from: 0, to: found.count, by: Self.rowsMax) {
                 try await consume(Array(found[start..<min(start + Self.rowsMax, found.count)]))
@@ -46,8 +47,13 @@ extension FileStore: ScannableStore {
             files[file, default: []].append(index)
         }
         if !searched.isEmpty {
-            for file in try everyFile() where layout.values(ofFile: file) != nil {
-                files[file, default: []] += searched
+            for file in try everyFile() {
+                guard let path = layout.values(ofFile: file) else { continue }
+                let fitting = searched.filter { index in
+                    let key = keys[index].values
+                    return path.allSatisfy { $0.key >= key.count || key[$0.key] == $0.value }
+                }
+                if !fitting.isEmpty { files[file] = fitting }
             }
         }
         var found = [FoundRow?](repeating: nil, count: keys.count)

@@ -20,12 +20,6 @@ struct RowFile: Sendable, Equatable {
     /// Rows that have a stamp and are not there. What writes the file keeps their stamps, so that it is
     /// still seen.
     var vanished: [String: Stamp] = [:]
-    /// Members that are no rows, as they lie.
-    var ignored: [[UInt8]] = []
-
-    /// Nothing of it is to be in the folder.
-    var isEmpty: Bool { entries.isEmpty && ignored.isEmpty }
-
     /// What is no row. Who needs a file as a whole has none of it where there is any.
     var damage: [Damage] = []
 
@@ -36,6 +30,12 @@ struct RowFile: Sendable, Equatable {
         /// A stamp that is none, and no row with it.
         var isStampAlone = false
     }
+
+    /// Members that are no rows, as they lie.
+    var ignored: [[UInt8]] = []
+
+    /// Nothing of it is to be in the folder.
+    var isEmpty: Bool { entries.isEmpty && ignored.isEmpty }
 
     func knows(_ name: String) -> Bool { entries[name] != nil || vanished[name] != nil }
 

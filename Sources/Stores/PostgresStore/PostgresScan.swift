@@ -14,12 +14,12 @@ extension PostgresStore: ScannableStore {
         guard let table = try await readyTable(dataset) else { return }
         let select = try table.scan(account: account)
         try await pool.with { connection async throws(StoreError) in
+            // Somebody may have altered it since it was found fit.
+            try await connection.look { try table.check($0) }
             try await connection.look(leavesTransaction: true) { link in
                 // Who takes the rows may take his time with a page.
                 try link.execute(
                     "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 120000")
-                // Somebody may have altered it since it was found fit.
-                try table.check(link)
                 _ = try link.query(
                     "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
             }

@@ -40,14 +40,10 @@ extension RedisConnection {
         for (index, row) in zip(cells.flatMap { wanted[$0.key] ?? [] }, rows) {
             found[index] = row
         }
-        guard !damage.isEmpty else { return found }
-        for (key, indexes) in wanted {
-            let place = RowCoding.place(key)
-            guard let problem = damage.lazy.compactMap(\.damage).first(where: { $0.place == place })
-            else { continue }
-            for index in indexes where found[index] != nil {
+        for (key, problem) in damage {
+            for index in wanted[key] ?? [] where found[index] != nil {
                 found[index] = .damaged(
-                    .init(key: keys[index], place: place, problem: problem.problem))
+                    .init(key: keys[index], place: problem.place, problem: problem.problem))
             }
         }
         return found

@@ -4,10 +4,11 @@ internal import Ledger
 extension RedisConnection {
     // MARK: - Many rows a key
 
-    /// How many fields each key has that is a hash, and what is wrong with keys as such.
+    /// How many fields each key has that is a hash, and what is wrong with keys as such, by the key of
+    /// the data.
     func sizes(
         _ coding: RowCoding, _ keys: [[UInt8]]
-    ) throws(StoreError) -> (sizes: [(key: [UInt8], count: Int)], damage: [FoundRow]) {
+    ) throws(StoreError) -> (sizes: [(key: [UInt8], count: Int)], damage: [[UInt8]: DamagedRow]) {
         var commands = RedisCommands()
         for key in keys {
             commands.append("HLEN", key)
@@ -16,16 +17,15 @@ extension RedisConnection {
         }
         var replies = try send(commands)[...]
         var sizes: [(key: [UInt8], count: Int)] = []
-        var damage: [FoundRow] = []
+        var damage: [[UInt8]: DamagedRow] = [:]
         for key in keys {
             let (length, times) = (replies.popFirst(), Array(replies.prefix(2)))
             replies = replies.dropFirst(2)
             if let problem = try problem(length, key) {
-                damage.append(
-                    .damaged(.init(key: nil, place: RowCoding.place(key), problem: problem)))
+                damage[key] = DamagedRow(key: nil, place: RowCoding.place(key), problem: problem)
                 continue
             }
-            if let found = try expiry(coding, key, times, of: nil) { damage.append(found) }
+            damage[key] = try expiry(coding, key, times, of: nil)
             sizes.append((key, Int(length?.integer ?? 0)))
         }
         return (sizes, damage)
@@ -143,7 +143,7 @@ extension RedisConnection {
                 content, key: key, tells: keyValues, field: nil, stamp: stamp?.bytes
             ).withoutStamps(stampProblem, in: coding.schema, key, nil)
             let expiry = try expiry(coding, key, times, of: row.key(in: coding.schema))
-            all.append([row] + (expiry.map { [$0] } ?? []))
+            all.append([row] + (expiry.map { [.damaged($0)] } ?? []))
         }
         return all
     }
@@ -212,19 +212,18 @@ extension RedisConnection {
     /// - Parameter times: PTTL's of the key and of its stamps.
     func expiry(
         _ coding: RowCoding, _ key: [UInt8], _ times: [RedisReply], of row: RowKey?
-    ) throws(StoreError) -> FoundRow? {
+    ) throws(StoreError) -> DamagedRow? {
         if coding.schema.kind == .cache { return nil }
         for (reply, key) in zip(times, [key, coding.stampKey(key)]) {
             if case .error(let text) = reply {
                 throw RedisProblem.error(text, store: store, key: key)
             }
             guard let milliseconds = reply.integer, milliseconds >= 0 else { continue }
-            return .damaged(
-                .init(
-                    key: row, place: RowCoding.place(key),
-                    problem:
-                        "it will expire in \(milliseconds / 1_000) s, though what is in it is kept: "
-                        + "PERSIST keeps it"))
+            return DamagedRow(
+                key: row, place: RowCoding.place(key),
+                problem:
+                    "it will expire in \(milliseconds / 1_000) s, though what is in it is kept: "
+                    + "PERSIST keeps it")
         }
         return nil
     }
@@ -264,7 +263,8 @@ extension FoundRow {
     /// Of what is damaged that is not always known.
     func mayBe(of account: String?, in schema: Schema) -> Bool {
         guard let account, case .row(let stamped) = self else { return true }
-        return stamped.row.account(in: schema) == account
+        // By bytes: two spellings of one letter are two accounts.
+        return schema.accountField.map { stamped.row.values[$0] == .text(account) } ?? true
     }
 
     /// Where the stamps could not be read, a row is not what it seems.

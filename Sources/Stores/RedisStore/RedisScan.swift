@@ -61,7 +61,7 @@ extension RedisConnection {
             return
         }
         let (sizes, damage) = try sizes(coding, keys)
-        try await hand(damage)
+        try await hand(damage.values.map(FoundRow.damaged))
         var some: [[UInt8]] = []
         var count = 0
         for (key, size) in sizes {

@@ -73,8 +73,11 @@ struct StoreTable: Sendable {
     }
     var source: String {
         guard foreign != nil, hasStamps else { return "\(name) AS t" }
-        let same = keyNames.enumerated().map { "s.\($1) = t.\($1)\(order($0))" }
-            .joined(separator: " AND ")
+        let same = keyNames.enumerated().map { index, name in
+            // Without the plus a column's affinity would keep the index of the stamps from being used. A
+            // number needs it: its stamp has the text that it was written as.
+            "s.\(name) = \(foreign?.isNumber(index) == true ? "" : "+")t.\(name)\(order(index))"
+        }.joined(separator: " AND ")
         return "\(name) AS t LEFT JOIN \(stamps) AS s ON \(same)"
     }
 
