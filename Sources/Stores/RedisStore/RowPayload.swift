@@ -59,6 +59,7 @@ extension RowCoding {
             guard let only = shown.first else { return }
             return try take(text: payload, of: only, into: &values, besides: stamp)
         }
+        if takePlain(payload, into: &values, besides: stamp) { return }
         guard let json = try? JSONValue(parsing: payload), let members = json.members else {
             throw Damage(problem: "it is no JSON object")
         }

@@ -46,6 +46,10 @@ extension RowCoding {
         else { return nil }
         var stamp = RowStamp(sequence: SequenceNumber(rawValue: raw))
         if space == bytes.endIndex { return stamp }
+        if let values = plainStampValues(bytes[(space + 1)...]) {
+            stamp.values = values
+            return stamp
+        }
         guard let json = try? JSONValue(parsing: Array(bytes[(space + 1)...])),
             let members = json.members
         else { return nil }
