@@ -1,3 +1,4 @@
+import CurlClient
 import ExactJSON
 import Foundation
 import Ledger
@@ -68,6 +69,68 @@ extension RealProcesses {
                     let key = document?["key"]?.text ?? "-"
                     return "\(verdict) \(key) in \(store)"
                 })
+        }
+
+        /// Each change is looked at once the store has it; what is wrong is said, and that it is right again.
+        @Test(.timeLimit(.minutes(3)))
+        func whoFollowsSaysWhatIsWrongInWhatHasJustChanged() async throws {
+            let redis = try await RedisServer()
+            try await StoreDesk.run(redis: redis) { stores in
+                let desk = stores.desk
+                let account = desk.settings.accountIDs[0]
+                let token = try await desk.token(account)
+                func buy() async throws {
+                    let text = OrderText(account: account, clientOrderID: UUID().uuidString)
+                    let answer = try await desk.api(.post, "/orders", token, body: text.body)
+                    try #require(answer.status == 202, "\(answer.text)")
+                }
+                try await buy()
+                try await eventually("there is a position") {
+                    try await stores.redis("HLEN", "acc:positions:\(account)").trimmed == "1"
+                }
+                try await stores.settle()
+                let output = desk.directory.path("follow.out")
+                let follower = try ChildProcess.start(
+                    Desk.program,
+                    ["verify", "positions", "--follow", "--json", "-c", desk.configurationFile],
+                    in: desk.directory.path, output: output,
+                    errors: desk.directory.path("follow.err"))
+                defer { follower.endGroup() }
+                // It has read where the journal ends before it is stopped.
+                try await Task.sleep(for: .seconds(1))
+                kill(follower.pid, SIGSTOP)
+                let before = try await stores.redis("HVALS", "acc:positions:\(account)")
+                try await buy()
+                try await eventually("the position has changed") {
+                    try await stores.redis("HVALS", "acc:positions:\(account)") != before
+                }
+                try await stores.settle()
+                let symbol = try await stores.redis("HKEYS", "acc:positions:\(account)").trimmed
+                _ = try await stores.redis(
+                    "HSET", "acc:positions:\(account)", symbol, before.trimmed)
+                kill(follower.pid, SIGCONT)
+                let key = "positions/\(account)/\(symbol) in hot"
+                try await eventually("it is said", within: .seconds(20)) {
+                    Self.lines(output) == ["corrupt \(key)"]
+                }
+                try await buy()
+                try await eventually("it is said that it is right again", within: .seconds(20)) {
+                    Self.lines(output) == ["corrupt \(key)", "equal \(key)"]
+                }
+                #expect(desk.text("follow.err") == "")
+            }
+        }
+
+        private static func lines(_ path: String) -> [String] {
+            let text = String(
+                decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+            return text.split(separator: "\n").compactMap { line in
+                guard let document = try? JSONValue(parsing: Array(line.utf8)),
+                    let verdict = document["verdict"]?.text, let key = document["key"]?.text,
+                    let store = document["store"]?.text
+                else { return "no JSON: \(line)" }
+                return "\(verdict) \(key) in \(store)"
+            }
         }
 
         @Test(.timeLimit(.minutes(3)))
