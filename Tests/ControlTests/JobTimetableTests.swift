@@ -178,6 +178,23 @@ import Testing
         #expect(table.decide(now: due) == (try start("09:10:00")))
     }
 
+    /// What is considered already lies ahead of a clock that is set back by the jitter.
+    @Test func aJitterThatIsAddedRunsNothingTwice() throws {
+        let nightly = Schedule.cron(try CronExpression("0 3 * * *"))
+        var table = JobTimetable(
+            Self.job(nightly), consideredUntil: try Self.time("02:00:00"))
+        #expect(table.decide(now: try Self.time("03:00:00")) == (try start("03:00:00")))
+        _ = table.end()
+        #expect(table.decide(now: try Self.time("04:00:00")) == nil)
+        let later = Self.job(nightly, jitter: .seconds(86_400))
+        try #require(later.delay > .seconds(3_700))
+        let now = try Self.time("04:00:01")
+        table = table.replaced(by: later, now: now)
+        for minutes in 0..<1_000 {
+            #expect(table.decide(now: now.advanced(bySeconds: Int64(minutes * 60))) == nil)
+        }
+    }
+
     @Test func timesBeforeAChangeOfTheScheduleWereNotThisJobs() throws {
         let now = try Self.time("10:00:00")
         let table = JobTimetable(

@@ -1,6 +1,7 @@
 import Ledger
 import TestSupport
 import Testing
+import Trading
 
 @testable import RedisStore
 
@@ -51,6 +52,31 @@ struct LayoutTests {
             try await redis.text("HGET", "opsd:v:orders:acc:orders:A", "o1") == "\(Rows.at(3))")
         let row = try await store.row(RowKey(dataset: "shown", values: apple.values))
         #expect(row?.row.values == Rows.position("A", "AAPL", 5).values)
+    }
+
+    /// What is not theirs lies with the stamps, and comes back.
+    @Test func statesOfAccountsAndRiskLieUnderTheDocumentsKeys() async throws {
+        let redis = try await Redis()
+        let store = try redis.store(
+            try [Datasets.accounts, Datasets.risk].map { try RedisLayouts.standard(for: $0) })
+        let now = Value.timestamp(Timestamp(microseconds: 1_700_000_000_000_000))
+        let account = try Datasets.accounts.row([
+            .text("A"), .text("halted"), .text("loss"), .text("lin"), .null, now,
+        ])
+        let risk = try Datasets.risk.row([
+            .text("M"), .integer(20_000), .decimal(ExactDecimal(-5)), now,
+        ])
+        try await store.fill([account, risk].map { StampedRow(row: $0, sequence: Rows.at(1)) })
+        #expect(
+            try await redis.keys() == [
+                "acc:status:A", "opsd:v:accounts:acc:status:A", "opsd:v:risk:risk:state:M",
+                "risk:state:M",
+            ])
+        #expect(try await redis.text("HGET", "acc:status:A", "status") == "halted")
+        #expect(try await redis.text("HGET", "acc:status:A", "changed_by") == nil)
+        #expect(try await redis.text("HGET", "risk:state:M", "realized_pl") == "-5")
+        #expect(try await store.row(account.key(in: Datasets.accounts))?.row == account)
+        #expect(try await store.row(risk.key(in: Datasets.risk))?.row == risk)
     }
 
     @Test func aRowWithoutAStampIsAStrangersAndAStampWithoutARowIsNone() async throws {

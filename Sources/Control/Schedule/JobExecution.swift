@@ -47,10 +47,11 @@ extension JobScheduler {
         let timer = Task { await endWhenTimeIsOver(name) }
         let exit = await processes.exit(of: process)
         timer.cancel()
-        await processes.clearAway(process, clock)
+        // Before it is reaped: its id may be another one's then.
         entries[name]?.escalation?.cancel()
         entries[name]?.escalation = nil
         entries[name]?.process = nil
+        await processes.clearAway(process, clock)
         var output = ""
         if hasHead, let run = entries[name]?.run, let path = entries[name]?.specification.logFile {
             output = await JobLog.end(of: run, in: path)

@@ -49,10 +49,12 @@ public struct JobRun: Sendable, Equatable {
     public var isAlive: Bool { identity.map(ProcessTable.isAlive) ?? false }
 
     /// The daemon ended it when it stopped itself, or nobody saw how it ended: nothing says that its
-    /// work is done.
+    /// work is done. Of a run that was made up for already the latter is no reason: what takes the machine
+    /// down would do so at each start.
     var isCutShort: Bool {
-        ended != nil && (outcome == .unknown && exitCode == nil || detail == Self.daemonStopped)
-            && !wasNotStarted
+        guard ended != nil, !wasNotStarted else { return false }
+        return detail == Self.daemonStopped
+            || outcome == .unknown && exitCode == nil && trigger != .catchUp
     }
 
     /// A time at which it was not started at all.

@@ -50,8 +50,9 @@ struct JobTimetable: Sendable, Equatable {
 
     /// What is to be done now. Of several times that have passed only the newest counts.
     mutating func decide(now: Timestamp) -> Decision? {
+        let clock = now
         let now = now.advanced(by: .zero - specification.delay)
-        if consideredUntil > now.advanced(by: Self.setBackMax) { consideredUntil = now }
+        if consideredUntil > clock.advanced(by: Self.setBackMax) { consideredUntil = now }
         let due = newest(after: consideredUntil, upTo: now)
         consideredUntil = max(consideredUntil, now)
         guard let due else { return repetition(now) }

@@ -33,6 +33,14 @@ public enum RedisLayouts {
         case "orders" where has("account_id", "order_id"):
             return try RedisLayout(
                 schema, key: "acc:orders:{account_id}", field: "{order_id}")
+        case "accounts" where has("account_id", "status"):
+            return try RedisLayout(
+                schema, key: "acc:status:{account_id}", value: .hash,
+                fields: shown(["status", "reason", "updated_at"], of: schema))
+        case "risk" where has("master_account"):
+            return try RedisLayout(
+                schema, key: "risk:state:{master_account}", value: .hash,
+                fields: shown(["trading_day", "realized_pl", "updated_at"], of: schema))
         case "quotes" where has("symbol"):
             return try RedisLayout(
                 schema, key: "market:quote:stock:{symbol}", value: .hash,

@@ -227,9 +227,14 @@ enum JobTable {
 
     /// Nil: success.
     static func exitStatus(_ run: JobLine) -> Int32? {
-        if let code = run.exit_code { return code == 0 ? nil : Int32(clamping: code) }
-        return run.outcome == JobOutcome.unknown.rawValue
-            ? ExitStatus.unknown.rawValue : ExitStatus.found.rawValue
+        if let code = run.exit_code, code != 0 { return Int32(clamping: code) }
+        switch JobOutcome(rawValue: run.outcome) {
+        case .succeeded: return nil
+        case .unknown: return ExitStatus.unknown.rawValue
+        case .interrupted: return ExitStatus.interrupted.rawValue
+        // One that was told to go and then ended with 0 has not done its work.
+        default: return ExitStatus.found.rawValue
+        }
     }
 
     private static func write(_ value: some Encodable) {

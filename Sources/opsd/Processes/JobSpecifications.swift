@@ -9,7 +9,10 @@ extension JobSpecification {
             var words = job.command
             if job.isOwnCommand {
                 words[0] = ServiceSpecification.executable
-                if !words.contains("-c"), !words.contains("--config") {
+                let names = words.contains { word in
+                    word == "-c" || word == "--config" || word.hasPrefix("--config=")
+                }
+                if !names {
                     words += ["-c", configuration.path]
                 }
             }
