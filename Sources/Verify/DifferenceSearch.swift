@@ -107,15 +107,7 @@ private actor HashedRows {
     func expectWhole(
         _ wanted: Set<String>, against changes: JournaledChanges
     ) async throws(StoreError) {
-        let (schema, key) = (check.schema, check.journaled.digestKey)
-        var expected: [String: Digest] = [:]
-        for (scope, digest) in changes.digests { expected[scope.account] = digest }
-        for journaled in changes.rows.values {
-            guard let row = journaled.row else { continue }
-            let hash = key.hash(row.encoded(keyCount: schema.keyCount))
-            expected[row.account(in: schema), default: .empty].remove(hash)
-        }
-        let moved = Set(changes.rows.keys.map { key.keyHash($0) })
+        let (expected, moved) = changes.resting(check.schema, check.journaled.digestKey)
         var sums = [Digest](repeating: .empty, count: accounts.names.count)
         for part in 0..<RowHashes.partCount {
             for entry in try await hashes.part(part) where !moved.contains(entry.key) {
@@ -127,7 +119,8 @@ private actor HashedRows {
         where found[account, default: .empty] != expected[account, default: .empty] {
             throw .damaged(
                 store: "checkpoint",
-                problem: "its \(schema.dataset) of account '\(account)' are not those that the "
+                problem:
+                    "its \(check.schema.dataset) of account '\(account)' are not those that the "
                     + "journal's digests tell, so the store cannot be compared with them")
         }
     }

@@ -77,3 +77,21 @@ public struct JournaledChanges: Sendable {
         self.digests = digests
     }
 }
+
+extension JournaledChanges {
+    /// What the rows that did not change add up to, by account, and the hashes of the keys that did.
+    func resting(
+        _ schema: Schema, _ digestKey: SipHashKey
+    ) -> (digests: [String: Digest], moved: Set<UInt64>) {
+        var resting: [String: Digest] = [:]
+        for (scope, digest) in digests { resting[scope.account] = digest }
+        var moved: Set<UInt64> = []
+        for (key, journaled) in rows {
+            moved.insert(digestKey.keyHash(key))
+            guard let row = journaled.row else { continue }
+            resting[row.account(in: schema), default: .empty].remove(
+                digestKey.hash(row.encoded(keyCount: schema.keyCount)))
+        }
+        return (resting, moved)
+    }
+}

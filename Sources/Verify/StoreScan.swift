@@ -77,20 +77,9 @@ actor StoreScan {
     }
 
     func sums(against changes: JournaledChanges) async throws(StoreError) -> Sums {
-        let (schema, key) = (check.schema, check.journaled.digestKey)
         var sums = Sums()
-        var moved: Set<UInt64> = []
-        var expected: [String: Digest] = [:]
-        for (scope, digest) in changes.digests {
-            expected[scope.account] = digest
-            sums.journaledRows += Int(digest.count)
-        }
-        for (rowKey, journaled) in changes.rows {
-            moved.insert(key.keyHash(rowKey))
-            guard let row = journaled.row else { continue }
-            let hash = key.hash(row.encoded(keyCount: schema.keyCount))
-            expected[row.account(in: schema), default: .empty].remove(hash)
-        }
+        sums.journaledRows = changes.digests.values.reduce(0) { $0 + Int($1.count) }
+        let (expected, moved) = changes.resting(check.schema, check.journaled.digestKey)
         var found = [Digest](repeating: .empty, count: accounts.names.count)
         for part in 0..<RowHashes.partCount {
             var seen: Set<UInt64> = []
