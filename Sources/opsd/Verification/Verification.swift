@@ -12,8 +12,8 @@ struct Verification {
     }
 
     private let stores: [String: LateStore]
-    private let journal: JournalView
-    private let checks: [StoreCheck]
+    let journal: JournalView
+    let checks: [StoreCheck]
     private let book: VerificationBook
 
     private static let followPause = Duration.milliseconds(100)
@@ -77,7 +77,7 @@ struct Verification {
     }
 
     /// On a thread of its own, because it waits for the disk.
-    private func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+    func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
         var lock = book.lock()
         for _ in 0..<100 where lock == nil {
             try? await Task.sleep(for: .milliseconds(10))
