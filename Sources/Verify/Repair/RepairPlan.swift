@@ -180,10 +180,9 @@ public struct RowMark: Sendable, Hashable, Codable {
         digest = key.words(stamped.row.encoded(keyCount: schema.keyCount))
     }
 
-    /// Numbers are left out: in how many seconds something expires, or in which line it stands, changes by
-    /// itself.
+    /// In how many seconds something expires changes by itself.
     init(damage problem: String) {
-        damage = String(problem.filter { !$0.isNumber })
+        damage = problem.replacing(/in [0-9]+ s/, with: "in … s")
     }
 
     /// Nil where nothing lies.

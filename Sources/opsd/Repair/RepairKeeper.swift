@@ -289,8 +289,10 @@ private struct JournaledAdoption: RowAdoption {
 
     func disown(_ row: Row, before: Row?) async throws -> Bool {
         let change = TradingState.MigratedRow(before: before, after: row)
-        return try await engine.perform { [actor] state, now throws(Refusal) in
+        let isDone = try await engine.perform { [actor] state, now throws(Refusal) in
             state.takeBack([change], at: now, by: actor) > 0
         }
+        // Before a crash it may have been taken back already.
+        return isDone || engine.published.declaredRow(row.key(in: schema))?.row == before
     }
 }
