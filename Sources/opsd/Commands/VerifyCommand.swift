@@ -44,7 +44,7 @@ struct VerifyCommand: AsyncParsableCommand {
             What is done about differences: none; plan (a plan is made, and waits); auto (and carried \
             out within the budget of the check).
             """)
-    var repair = RepairDesk.Mode.none
+    var repair = RepairMode.none
     @Option(help: "Print so many differences at most of each dataset and store.") var limit = 100
     @Option(help: "How long a row may lag, in seconds.") var deadline = 10
     @Option(name: .long, help: "Read no more than so many rows of a store a second.")

@@ -86,13 +86,14 @@ enum CoreMetrics {
                 kind: .counter),
         ] + RepairMetrics.descriptions
 
+    /// - Parameter checks: of which repairs are counted.
     static func collect(
-        from core: TradingCore, _ copies: StoreCopies, into registry: MetricsRegistry
+        from core: TradingCore, _ copies: StoreCopies, checks: Set<String>,
+        into registry: MetricsRegistry
     ) {
         registry.addCollector { collect(copies, into: &$0) }
-        let checked = Set(copies.dualWrite.routes.routes.keys)
         registry.addCollector {
-            RepairMetrics.collect(core.engine.published.repairs, checks: checked, into: &$0)
+            RepairMetrics.collect(core.engine.published.repairs, checks: checks, into: &$0)
         }
         registry.addCollector { sink in
             let head = core.engine.published.head.rawValue

@@ -38,7 +38,11 @@ struct CoreProcess {
         let market = try assembly.marketStore()
         let quotes = assembly.quoteBoard(market)
         let copies = StoreCopies(core, configuration, configuration.catalogue)
-        CoreMetrics.collect(from: core, copies, into: registry)
+        CoreMetrics.collect(
+            from: core, copies,
+            checks: Set(
+                configuration.verifiedPlaces.map { configuration.checkName(of: $0.dataset) }),
+            into: registry)
         let repairs = RepairKeeper(core, configuration, store: copies.repairable)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
         let api = await tradingAPI(

@@ -6,21 +6,27 @@ import Verify
 /// Where whoever verifies hands in what was found: a plan is made of it, and the core is told. The core
 /// alone writes copies; a plan waits in its file while none runs.
 struct RepairDesk: Sendable {
-    enum Mode: String, Sendable, CaseIterable {
-        /// Nothing comes of what is found.
-        case none
-        /// A plan is made, and waits.
-        case plan
-        /// The plan is carried out where the budget allows it.
-        case auto
-    }
-
     /// What is wanted for a check.
     struct Wish: Sendable {
         /// The check's name; the dataset's where it has none.
         var check: String
-        var mode: Mode
+        var mode: RepairMode
         var policy = RepairPolicy()
+    }
+
+    /// What the configuration wants of a dataset.
+    /// - Parameter mode: in the place of the configuration's.
+    static func wish(
+        for dataset: String, mode: RepairMode? = nil, in configuration: Configuration
+    ) -> Wish {
+        let check = configuration.verify.compactMap(\.dataset).first { $0.dataset == dataset }
+        var wish = Wish(
+            check: configuration.checkName(of: dataset), mode: mode ?? check?.repair ?? .none)
+        guard let check else { return wish }
+        wish.policy = RepairPolicy(
+            conflict: RepairPolicy.Conflict(rawValue: check.conflict.rawValue) ?? .review,
+            rowsMax: check.budget.rows, ratioMax: check.budget.ratio)
+        return wish
     }
 
     enum Outcome: Sendable {

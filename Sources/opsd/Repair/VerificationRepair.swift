@@ -4,19 +4,20 @@ import Ledger
 import TradingHTTP
 import Verify
 
-extension RepairDesk.Mode: ExpressibleByArgument {}
+extension RepairMode: ExpressibleByArgument {}
 
 extension Verification {
     /// Hands in what was found, and looks again at what was put right.
     /// - Returns: the reports as they are then.
     func repair(
-        _ reports: [CheckReport], _ mode: RepairDesk.Mode, _ configuration: Configuration,
+        _ reports: [CheckReport], _ mode: RepairMode, _ configuration: Configuration,
         isWhole: Bool, _ begun: Timestamp, _ writer: VerificationWriter
     ) async -> [CheckReport] {
         let desk = RepairDesk(configuration, journal: journal)
         var later: [CheckReport] = []
         for report in reports {
-            let wish = RepairDesk.Wish(check: report.dataset, mode: mode)
+            let wish = RepairDesk.wish(
+                for: report.dataset, mode: mode, in: configuration)
             let outcome = await desk.consider(report, wish)
             writer.show(outcome)
             guard case .known(let line) = outcome, line.state == "applied",
