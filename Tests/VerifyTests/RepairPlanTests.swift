@@ -109,6 +109,11 @@ import Testing
         #expect(objections(1, of: 1_000_000, ratio: "0").count == 1)
         #expect(objections(1, of: 100, max: 0).count == 1)
         #expect(objections(1, of: 100, undone: 1).count == 1)
+        let policy = RepairPolicy()
+        plan.rows = Array(repeating: row, count: 5)
+        plan.head.comparedRows = 1_000_000
+        #expect(policy.objections(to: plan, undone: 0, recent: 95).isEmpty)
+        #expect(policy.objections(to: plan, undone: 0, recent: 96).count == 1)
         plan.head.doubts = ["3 could not be read"]
         #expect(objections(1, of: 100) == ["3 could not be read"])
     }

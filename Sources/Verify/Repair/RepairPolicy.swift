@@ -37,12 +37,19 @@ public struct RepairPolicy: Sendable, Hashable, Codable {
     }
 
     /// Why a plan has to wait for a person; nothing when it need not. A pure decision.
-    /// - Parameter undone: of its rows, those that a person has put back as they were found.
-    public func objections(to plan: RepairPlan, undone: Int) -> [String] {
+    /// - Parameters:
+    ///   - undone: of its rows, those that a person has put back as they were found.
+    ///   - recent: rows of this check that were put right without a person within the last hour. Damage that
+    ///     comes slowly, and two programs that write against each other, use the budget up too.
+    public func objections(to plan: RepairPlan, undone: Int, recent: Int = 0) -> [String] {
         let (rows, compared) = (plan.rows.count, plan.head.comparedRows)
         var reasons = plan.head.doubts
         if rows > rowsMax {
             reasons.append("\(rows) rows differ, and the budget is \(rowsMax)")
+        } else if rows + recent > rowsMax {
+            reasons.append(
+                "\(rows) rows differ, and \(recent) were repaired within the hour: the budget is "
+                    + "\(rowsMax)")
         }
         if !isWithinRatio(rows, of: compared) {
             reasons.append("\(rows) of \(compared) rows differ, and the budget is \(ratioMax)")

@@ -76,7 +76,8 @@ struct RepairKeeper: Sendable {
             default: break
             }
         }
-        let objections = plan.head.policy.objections(to: plan, undone: undone)
+        let objections = plan.head.policy.objections(
+            to: plan, undone: undone, recent: recentRows(of: plan.head.check))
         let isBegun = isAutomatic && objections.isEmpty
         let record = RepairRecord(
             id: id, check: plan.head.check, dataset: plan.head.dataset, store: plan.head.store,
@@ -93,6 +94,17 @@ struct RepairKeeper: Sendable {
                 metadata: ["repair": "\(id)", "rows": "\(record.rows)"])
         }
         return isBegun ? .begun(record) : .waiting(record)
+    }
+
+    /// That were put right without a person within the last hour.
+    private func recentRows(of check: String) -> Int {
+        let since = Timestamp.now().advanced(bySeconds: -3_600)
+        return published.repairs.reduce(0) { sum, record in
+            let isCounted =
+                record.check == check && record.changedBy == Self.verifier
+                && record.updatedAt > since && [.applying, .applied].contains(record.state)
+            return sum + (isCounted ? record.rows : 0)
+        }
     }
 
     private var published: PublishedState { core.engine.published }
