@@ -195,7 +195,7 @@ extension RealProcesses {
                 let wrong = try await scene.bytes(of: "record")
                 let found = try await scene.verify("--repair", "auto")
                 #expect(found.code == 1, "\(found)")
-                let id = try #require(found.documents.compactMap { $0?["repair"]?.text }.first)
+                let id = try #require(found.documents.compactMap { document in document?["repair"]?.text }.first)
                 #expect(try await scene.bytes(of: "record") == wrong)
                 let listed = try await scene.opsd("review", "list", reason: false)
                 #expect(listed.documents.first??["state"]?.text == "filed", "\(listed)")
