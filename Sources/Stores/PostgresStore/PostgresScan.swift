@@ -11,6 +11,28 @@ extension PostgresStore: ScannableStore {
         _ dataset: String, account: String?,
         _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
     ) async throws(StoreError) {
+        try await scan(dataset, account: account, consume) { table, page in
+            (0..<page.rowCount).map { table.found(page, $0) }
+        }
+    }
+
+    public func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await scan(dataset, account: nil, consume) { table, page in
+            let hasher = RowHasher(hashing)
+            for row in 0..<page.rowCount { table.hash(page, row, hasher) }
+            return hasher.take()
+        }
+    }
+
+    /// - Parameter read: makes of a page what is handed over.
+    private func scan<Page: Sendable>(
+        _ dataset: String, account: String?,
+        _ consume: @Sendable (Page) async throws(StoreError) -> Void,
+        _ read: @escaping @Sendable (PostgresTable, PostgresResult) -> Page
+    ) async throws(StoreError) {
         guard let table = try await readyTable(dataset) else { return }
         let select = try table.scan(account: account)
         try await pool.with { connection async throws(StoreError) in
@@ -24,13 +46,13 @@ extension PostgresStore: ScannableStore {
                     "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
             }
             while true {
-                let rows = try await connection.look(leavesTransaction: true) { link in
+                let page = try await connection.look(leavesTransaction: true) { link -> Page? in
                     let page = try link.query("FETCH FORWARD \(Self.pageRows) FROM opsd_scan")
-                    return (0..<page.rowCount).map { table.found(page, $0) }
+                    return page.rowCount == 0 ? nil : read(table, page)
                 }
-                if rows.isEmpty { break }
+                guard let page else { break }
                 do throws(StoreError) {
-                    try await consume(rows)
+                    try await consume(page)
                 } catch {
                     try? await connection.run { try $0.execute("ROLLBACK") }
                     throw error
@@ -111,6 +133,32 @@ extension PostgresTable {
                 \(wanted.joined(separator: ", "))) \
                 AS opsd_wanted (opsd_place, \(names.joined(separator: ", "))) ON \(matches)
                 """, parameters: parameters)
+    }
+
+    /// Straight from the result's bytes, where each value is a plain one.
+    fileprivate func hash(_ result: PostgresResult, _ row: Int, _ hasher: RowHasher) {
+        guard hashValues(result, row, hasher), let raw = result.integer(row, schema.fields.count)
+        else { return hasher.append(found(result, row)) }
+        if !hasher.end(SequenceNumber(rawValue: raw)) { hasher.appendStrange(found(result, row)) }
+    }
+
+    private func hashValues(_ result: PostgresResult, _ row: Int, _ hasher: RowHasher) -> Bool {
+        hasher.begin()
+        for (index, field) in schema.fields.enumerated() {
+            guard let bytes = result.bytes(row, index) else {
+                guard field.isOptional else { return false }
+                hasher.null()
+                continue
+            }
+            if field.type == .text, bytes.allSatisfy({ $0 < 0x80 }) {
+                hasher.text(bytes)
+            } else if let value = BinaryValue.decode(bytes, as: field.type) {
+                hasher.value(value)
+            } else {
+                return false
+            }
+        }
+        return true
     }
 
     fileprivate func found(_ result: PostgresResult, _ keys: [RowKey]) -> [FoundRow?] {

@@ -97,6 +97,13 @@ final class LateStore: ScannableStore {
             try await store.scan(dataset, account: account, consume)
         }
     }
+    func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await store().scanHashes(dataset, hashing, consume)
+    }
+
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
         try await reading { store async throws(StoreError) in try await store.find(keys) }
     }
