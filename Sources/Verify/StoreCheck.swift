@@ -49,40 +49,26 @@ public struct StoreCheck: Sendable {
         var report = CheckReport(dataset: schema.dataset, store: name)
         do throws(StoreError) {
             guard try await isOurs(&report) else { return report }
-            let changes = try await journaled.changes(after: sequence, in: schema.dataset)
-            report.rowsCompared = changes.rows.count
-            await recheck.run(Array(changes.rows.keys), &report)
-            report.through = changes.through
+            let head = try await journaled.head()
+            var position = sequence
+            // A row that changed often is looked at often, and said once.
+            var said: Set<RowKey> = []
+            repeat {
+                let changes = try await journaled.changes(after: position, in: schema.dataset)
+                report.rowsCompared += changes.rows.count
+                let known = report.differences.count
+                await recheck.run(changes.rows.keys.filter { !said.contains($0) }, &report)
+                said.formUnion(report.differences[known...].compactMap(\.key))
+                position = changes.through
+            } while position < head
+            report.through = position
         } catch {
             report.fail(error.description)
         }
         return report
     }
 
-    /// Looks again at the rows that a report has found wrong.
-    /// - Returns: the report with what is wrong now. Of what no look at a row tells it says what it said.
-    public func again(_ report: CheckReport) async -> CheckReport {
-        var later = CheckReport(dataset: report.dataset, store: report.store)
-        later.rowsCompared = report.rowsCompared
-        later.through = report.through
-        later.digests = report.digests
-        later.unexamined = report.unexamined
-        for problem in report.problems { later.fail(problem) }
-        var keys: Set<RowKey> = []
-        for difference in report.differences {
-            if let key = difference.key, difference.journaledSequence != nil {
-                keys.insert(key)
-            } else {
-                later.add(difference)
-            }
-        }
-        let kept = report.counts.values.reduce(0, +) - report.differences.count
-        later.unexamined += kept
-        await recheck.run(Array(keys), &later)
-        return later
-    }
-
-    private var recheck: RowRecheck {
+    var recheck: RowRecheck {
         RowRecheck(check: self)
     }
 
@@ -144,7 +130,7 @@ public struct StoreCheck: Sendable {
     }
 
     /// Whether the store is a copy of this journal; said in the report where it is not.
-    private func isOurs(_ report: inout CheckReport) async throws(StoreError) -> Bool {
+    func isOurs(_ report: inout CheckReport) async throws(StoreError) -> Bool {
         guard case .ahead(let problem) = try await StoreStanding(of: self) else { return true }
         report.add(
             Difference(dataset: schema.dataset, key: nil, verdict: .ahead, problem: problem))

@@ -1,4 +1,3 @@
-import Dispatch
 import DualWrite
 import Foundation
 import Ledger
@@ -99,27 +98,15 @@ struct Verification {
         return reports
     }
 
-    /// On a thread of its own, because it waits for the disk.
     func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
-        var lock = book.lock()
-        for _ in 0..<100 where lock == nil {
-            try? await Task.sleep(for: .milliseconds(10))
-            lock = book.lock()
-        }
-        defer { withExtendedLifetime(lock) {} }
-        let problem: FileWriteError? = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { [book] in
-                do throws(FileWriteError) {
-                    try book.note(report, isWhole: isWhole, begun: begun)
-                    continuation.resume(returning: nil)
-                } catch {
-                    continuation.resume(returning: error)
-                }
+        do throws(FileWriteError) {
+            try await book.hold { [book] () throws(FileWriteError) in
+                try book.note(report, isWhole: isWhole, begun: begun)
             }
+        } catch {
+            FileHandle.standardError.write(
+                Data("the daemon will not show what was found: \(error)\n".utf8))
         }
-        guard let problem else { return }
-        FileHandle.standardError.write(
-            Data("the daemon will not show what was found: \(problem)\n".utf8))
     }
 
     /// The journal's last entry.
