@@ -87,7 +87,7 @@ private actor StrayWalk {
         }
         let digestKey = check.journaled.digestKey
         try await hashes.append(
-            keys.map { RowHashes.Entry(key: digestKey.keyHash($0), row: 0, scope: 0) })
+            keys.map { HashedRow(key: digestKey.keyHash($0), row: 0, account: 0) })
         for row in try await check.journaled.rows(keys) where row.row == nil { suspect(row.key) }
     }
 
