@@ -44,6 +44,17 @@ extension StoreCheck {
         return report
     }
 
+    /// Throws `damaged` where what a store is compared with does not itself add up to the journal's digests.
+    public func expectWholeJournaled() async throws(StoreError) {
+        let head = try await journaled.head()
+        let known = try await journaled.changesAndDigests(after: head, in: schema.dataset)
+        let accounts = Set(known.digests.keys.map(\.account))
+        let hashes = JournaledHashes(self)
+        let asOf = try await hashes.run(accounts)
+        let changes = try await journaled.changesAndDigests(after: asOf, in: schema.dataset)
+        try await hashes.expectWhole(accounts, against: changes)
+    }
+
     /// How many rows there should be.
     public func journaledCount() async throws(StoreError) -> Int {
         let changes = try await journaled.changesAndDigests(
@@ -87,7 +98,7 @@ private actor StrayWalk {
         }
         let digestKey = check.journaled.digestKey
         try await hashes.append(
-            keys.map { RowHashes.Entry(key: digestKey.keyHash($0), row: 0, scope: 0) })
+            keys.map { HashedRow(key: digestKey.keyHash($0), row: 0, account: 0) })
         for row in try await check.journaled.rows(keys) where row.row == nil { suspect(row.key) }
     }
 
