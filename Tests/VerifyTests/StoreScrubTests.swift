@@ -115,16 +115,17 @@ import Testing
     @Test func rowsAreSpreadOverTheCycle() {
         let pace = ScrubPace(cycle: .seconds(3_600))
         func rate(_ rest: Int, _ seconds: Int) -> Int {
-            Int(pace.rowsPerSecond(rest: rest, elapsed: .seconds(seconds)).rounded())
+            Int(
+                pace.rowsPerSecond(rows: rest, rest: rest, elapsed: .seconds(seconds)).rounded())
         }
         #expect(rate(400_000, 0) == 159)
         // Behind, it reads faster; never faster than it may.
         #expect(rate(400_000, 1_260) == 317)
         #expect(rate(400_000_000, 0) == 20_000)
         // A few rows are read one by one.
-        let page = pace.page(rest: 10, elapsed: .zero)
+        let page = pace.page(rows: 10, rest: 10, elapsed: .zero)
         #expect(page.rows == 1 && abs(page.pause / .seconds(1) - 252) < 0.01)
-        let many = pace.page(rest: 10_000_000, elapsed: .zero)
+        let many = pace.page(rows: 10_000_000, rest: 10_000_000, elapsed: .zero)
         #expect(many.rows == 992 && many.pause < .seconds(1))
         #expect(abs(pace.shortest / .seconds(1) - 2_880) < 0.01)
     }
@@ -138,7 +139,7 @@ import Testing
         for rows in [1, 10, 1_000, 50_000] {
             var (rest, elapsed) = (rows, Duration.zero)
             while rest > 0 {
-                let page = pace.page(rest: rest, elapsed: elapsed)
+                let page = pace.page(rows: rows, rest: rest, elapsed: elapsed)
                 rest -= page.rows
                 let late = Double.random(in: 0..<0.02, using: &generator)
                 elapsed += page.pause + page.pause * late

@@ -178,7 +178,8 @@ actor PlaceWatch {
     private func lookAtSome(_ now: VerificationProgress.Place) async {
         let start = ContinuousClock.now
         let elapsed = Self.since(Timestamp(microseconds: now.begun))
-        let (rows, pause) = pace.page(rest: now.rows - now.done, elapsed: elapsed)
+        let (rows, pause) = pace.page(
+            rows: now.rows, rest: now.rows - now.done, elapsed: elapsed)
         let keys: [RowKey]
         do throws(StoreError) {
             keys = try await scrubbing.keys(
