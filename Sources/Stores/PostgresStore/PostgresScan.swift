@@ -6,6 +6,7 @@ public import Ledger
 extension PostgresStore: ScannableStore {
     private static let pageRows = 10_000
     private static let findMax = 1_000
+    private static let fetch = "FETCH FORWARD \(pageRows) FROM opsd_scan"
 
     public func scan(
         _ dataset: String, account: String?,
@@ -44,19 +45,26 @@ extension PostgresStore: ScannableStore {
                     "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 120000")
                 _ = try link.query(
                     "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
+                try link.send(Self.fetch)
             }
             while true {
-                let page = try await connection.look(leavesTransaction: true) { link -> Page? in
-                    let page = try link.query("FETCH FORWARD \(Self.pageRows) FROM opsd_scan")
-                    return page.rowCount == 0 ? nil : read(table, page)
+                let (page, isLast) = try await connection.look(leavesTransaction: true) { link in
+                    let page = try link.receive()
+                    let isLast = page.rowCount < Self.pageRows
+                    // The server looks for the next page while this one is read.
+                    if !isLast { try link.send(Self.fetch) }
+                    return (read(table, page), isLast)
                 }
-                guard let page else { break }
                 do throws(StoreError) {
                     try await consume(page)
                 } catch {
-                    try? await connection.run { try $0.execute("ROLLBACK") }
+                    try? await connection.run { link in
+                        if !isLast { _ = try link.receive() }
+                        try link.execute("ROLLBACK")
+                    }
                     throw error
                 }
+                if isLast { break }
             }
             try await connection.look { try $0.execute("COMMIT") }
         }
