@@ -19,6 +19,10 @@ actor PlaceWatch {
     /// What the walk has found, for the follower to watch.
     private var handed: [Difference] = []
 
+    /// When the journaled rows were found to add up.
+    private var wholeAt: ContinuousClock.Instant?
+
+    private static let wholeFor = Duration.seconds(60)
     private static let stepPause = Duration.milliseconds(100)
     /// Of what one step has found, so much is logged.
     private static let loggedMax = 20
@@ -174,7 +178,8 @@ actor PlaceWatch {
     private func lookAtSome(_ now: VerificationProgress.Place) async {
         let start = ContinuousClock.now
         let elapsed = Self.since(Timestamp(microseconds: now.begun))
-        let (rows, pause) = pace.page(rest: now.rows - now.done, elapsed: elapsed)
+        let (rows, pause) = pace.page(
+            rows: now.rows, rest: now.rows - now.done, elapsed: elapsed)
         let keys: [RowKey]
         do throws(StoreError) {
             keys = try await scrubbing.keys(
@@ -188,7 +193,7 @@ actor PlaceWatch {
         }
         let report = await scrubbing.examine(keys)
         guard !Task.isCancelled else { return }
-        await note(report)
+        guard await note(report) else { return await pauseForTrouble() }
         // What could not be read is no part of a proof: it is read again.
         guard report.outcome != .unknown else {
             await stall(report.problems.first ?? "rows could not be read")
@@ -212,7 +217,10 @@ actor PlaceWatch {
             try? await Task.sleep(for: .seconds(Double(rows) / rate))
         }
         guard !Task.isCancelled else { return false }
-        await note(report)
+        guard await note(report) else {
+            await pauseForTrouble()
+            return false
+        }
         await page.replaceLoose(report)
         guard report.outcome != .unknown else {
             await stall(report.problems.first ?? "the store could not be read")
@@ -222,11 +230,29 @@ actor PlaceWatch {
         return true
     }
 
-    private func note(_ report: CheckReport) async {
+    /// - Returns: false where what it was compared with is damaged itself: then nothing is known.
+    private func note(_ report: CheckReport) async -> Bool {
+        if report.outcome == .found, let problem = await problemOfTheJournaled() {
+            await stall(problem)
+            return false
+        }
         for difference in report.differences.prefix(Self.loggedMax) where difference.key == nil {
             logger.warning("\(difference.verdict.rawValue): \(difference.problem)")
         }
         take(await page.take(report))
+        return true
+    }
+
+    /// Before a store is found guilty; what was found whole a moment ago is not added up again.
+    private func problemOfTheJournaled() async -> String? {
+        if let wholeAt, wholeAt + Self.wholeFor > .now { return nil }
+        do throws(StoreError) {
+            try await scrubbing.expectWholeJournaled()
+            wholeAt = .now
+            return nil
+        } catch {
+            return error.description
+        }
     }
 }
 

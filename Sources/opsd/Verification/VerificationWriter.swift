@@ -53,9 +53,13 @@ struct VerificationWriter: Sendable {
             return
         }
         switch outcome {
-        case "found": printLine("\(differing) of \(rows) rows are not as they were journaled")
+        case "found": printLine("not as journaled: \(differing) of \(rows) rows")
         case "unknown": printLine("nothing was found, but not everything could be read")
-        default: printLine("all \(rows) rows are as they were journaled")
+        default:
+            printLine(
+                rows == 1
+                    ? "the one row is as it was journaled"
+                    : "all \(rows) rows are as they were journaled")
         }
     }
 
