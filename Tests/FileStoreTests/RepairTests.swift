@@ -34,6 +34,8 @@ import Testing
 
     @Test(arguments: FileStoreTests.shapes.keys.sorted(), RepairConformance.checks)
     func conforms(_ shape: String, _ check: RepairConformance) async throws {
+        // What there is to see of many rows is seen in one file of each kind.
+        if check.isLarge, !["default", "csv"].contains(shape) { return }
         let layouts = try FileStoreTests.shapes[shape]?() ?? [:]
         try await check.run {
             bench(
