@@ -69,10 +69,9 @@ struct LyingFile {
         self.rowBytes = rowBytes
         self.stampBytes = stampBytes
         content = try? layout.read(rowBytes, stamps: nil)
+        let known = content == nil ? nil : rowBytes.map { String(decoding: $0, as: UTF8.self) }
         header =
-            layout.format == .csv && content != nil
-            ? rowBytes.flatMap { CSV.lines(String(decoding: $0, as: UTF8.self))?.first }
-                ?? layout.csvHeader : []
+            layout.format == .csv ? known.flatMap(CSV.lines)?.first ?? layout.csvHeader : []
         let header = header
         rows = content == nil ? nil : layout.raw(rowBytes, header)
         stamps =
