@@ -20,7 +20,9 @@ struct VerifyCommand: AsyncParsableCommand {
             entry that the journal has not), lag (not there after --deadline), unknown (it could not be \
             read).
 
-            Exit code 0: all is as journaled. 1: something is not. 3: it could not be told.
+            With --repair what differs is put right by the core: see opsd repair --help.
+
+            Exit code 0: all is as journaled, or was put right. 1: something is not. 3: it could not be told.
 
             Example: opsd verify positions --store hot --json
             """)
@@ -42,6 +44,12 @@ struct VerifyCommand: AsyncParsableCommand {
     var since: String?
     @Option(help: "Only so many rows, chosen by chance.") var sample: Int?
     @Flag(help: "Go on, with what changes, until interrupted.") var follow = false
+    @Option(
+        help: """
+            What is done about differences: none; plan (a plan is made, and waits); auto (and carried \
+            out within the budget of the check).
+            """)
+    var repair = RepairMode.none
     @Option(help: "Print so many differences at most of each dataset and store.") var limit = 100
     @Option(help: "How long a row may lag, in seconds.") var deadline = 10
     @Option(name: .long, help: "Read no more than so many rows of a store a second.")
@@ -72,6 +80,9 @@ struct VerifyCommand: AsyncParsableCommand {
         guard (0...86_400).contains(deadline) else {
             throw ValidationError("--deadline: write seconds from 0 to 86400")
         }
+        if follow, repair != .none {
+            throw ValidationError("--repair and --follow exclude each other")
+        }
         if let rowsPerSecond, rowsPerSecond < 1 {
             throw ValidationError("--rows-per-second: write a number of at least 1")
         }
@@ -92,7 +103,8 @@ struct VerifyCommand: AsyncParsableCommand {
             try await run.follow(writer)
             return
         }
-        let reports: [CheckReport]
+        let begun = Timestamp.now()
+        var reports: [CheckReport]
         if since == "last" {
             reports = await run.warm(show: writer.show)
         } else if let sample {
@@ -112,10 +124,16 @@ struct VerifyCommand: AsyncParsableCommand {
         } else {
             reports = await run.full(progress: writer.showProgress, show: writer.show)
         }
+        if repair != .none {
+            reports = await run.repair(
+                reports, repair, configuration, isWhole: since == nil && sample == nil, begun,
+                writer)
+        }
         if let certificate {
             try SignedCertificate.write(
-                try await run.certificate(of: reports, openReviews: []), to: certificate,
-                with: try CertificateKey(DataLayout(configuration)))
+                try await run.certificate(
+                    of: reports, openReviews: try await RepairPath.open(configuration)),
+                to: certificate, with: try CertificateKey(DataLayout(configuration)))
         }
         await run.close()
         writer.showResult(reports)

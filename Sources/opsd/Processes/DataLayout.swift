@@ -22,6 +22,8 @@ struct DataLayout: Sendable {
     var verify: String { root + "/verify" }
     /// With which certificates are signed.
     var certificateKey: String { root + "/certificate.key" }
+    /// A folder for each plan to put rows of a copy right, with what lay there before.
+    var repairs: String { root + "/repairs" }
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }

@@ -11,8 +11,8 @@ struct Verification {
     }
 
     private let stores: [String: LateStore]
-    private let journal: JournalView
-    private let checks: [StoreCheck]
+    let journal: JournalView
+    let checks: [StoreCheck]
     private let book: VerificationBook
 
     private static let followPause = Duration.milliseconds(100)
@@ -159,7 +159,7 @@ struct Verification {
         }
     }
 
-    private func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+    func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
         do throws(FileWriteError) {
             try await book.hold { [book] () throws(FileWriteError) in
                 try book.note(report, isWhole: isWhole, begun: begun)

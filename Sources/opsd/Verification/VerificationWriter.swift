@@ -184,6 +184,12 @@ struct VerificationWriter: Sendable {
         try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8))
     }
 
+    /// Lines for people, or one object.
+    func printLine(text: String, json: (inout JSONWriter) -> Void) {
+        if isJSON { return printObject(json) }
+        for line in text.split(separator: "\n") { printLine(String(line)) }
+    }
+
     private func printObject(_ body: (inout JSONWriter) -> Void) {
         var writer = JSONWriter()
         writer.object(body)
