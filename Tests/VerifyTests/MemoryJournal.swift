@@ -99,6 +99,25 @@ final class MemoryJournal: JournaledRows, Sendable {
         }
     }
 
+    func digests(
+        of dataset: String, asOf sequence: SequenceNumber
+    ) async throws(StoreError) -> [DigestScope: Digest]? {
+        content.withLock { content in
+            var last: [RowKey: Row] = [:]
+            for entry in content.entries where entry.sequence ?? .none <= sequence {
+                last[entry.key] = entry.row
+            }
+            var digests: [DigestScope: Digest] = [:]
+            for row in last.values {
+                guard let schema = catalogue[row.dataset] else { continue }
+                let scope = DigestScope(dataset: dataset, account: row.account(in: schema))
+                digests[scope, default: .empty].add(
+                    digestKey.hash(row.encoded(keyCount: schema.keyCount)))
+            }
+            return digests
+        }
+    }
+
     func keys(
         in dataset: String, after key: RowKey?, limit: Int
     ) async throws(StoreError) -> [RowKey] {

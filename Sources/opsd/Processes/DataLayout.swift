@@ -20,6 +20,8 @@ struct DataLayout: Sendable {
     var migrations: String { root + "/migrations" }
     /// What the last verifications have said.
     var verify: String { root + "/verify" }
+    /// With which certificates are signed.
+    var certificateKey: String { root + "/certificate.key" }
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }

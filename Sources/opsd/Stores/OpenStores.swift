@@ -29,7 +29,7 @@ struct OpenStores: Sendable {
             }, uniquingKeysWith: { first, _ in first })
     }
 
-    private func open(_ settings: StoreSettings) throws(StoreError) -> any ScannableStore {
+    private func open(_ settings: StoreSettings) throws(StoreError) -> any RepairableStore {
         let datasets = configuration.datasets.filter {
             ([$0.old, $0.new].compactMap { $0 } + $0.also).contains(settings.name)
         }
@@ -51,7 +51,7 @@ struct OpenStores: Sendable {
 
     private func openFiles(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         var fileLayouts: [String: FileLayout] = [:]
         for schema in schemas.schemas {
             do {
@@ -79,7 +79,7 @@ struct OpenStores: Sendable {
 
     private func openRedis(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         var redisLayouts: [RedisLayout] = []
         let url: RedisURL
         do {
@@ -135,7 +135,7 @@ struct OpenStores: Sendable {
 
     private func openPostgres(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         let postgres: PostgresSettings
         do {
             postgres = try PostgresSettings(
