@@ -150,6 +150,29 @@ extension RealProcesses {
                 try await expect(
                     ["positions corrupt": 1], "what is open stays open", within: .seconds(2))
 
+                // One store hangs: the others are compared as ever.
+                try await buy()
+                try await expect([:], "what is mended is seen again", within: .seconds(2))
+                stores.postgres.freeze()
+                let earlier = try await stores.redis("HVALS", key).trimmed
+                pid = try #require(try await desk.pid(of: "verify"))
+                kill(pid, SIGSTOP)
+                let text = OrderText(account: account, clientOrderID: UUID().uuidString)
+                #expect(try await desk.api(.post, "/orders", token, body: text.body).status == 202)
+                try await eventually("the position has changed") {
+                    try await stores.redis("HVALS", key).trimmed != earlier
+                }
+                _ = try await stores.redis("HSET", key, symbol, earlier)
+                kill(pid, SIGCONT)
+                let resumed = ContinuousClock.now
+                try await eventually("it is compared beside a store that hangs") {
+                    try await MetricPage(desk).differences["positions corrupt"] == 1
+                }
+                #expect(ContinuousClock.now - resumed < .seconds(2))
+                stores.postgres.thaw()
+                try await expect(
+                    ["positions corrupt": 1], "and that one when it goes on", within: .seconds(20))
+
                 // The store is away: unknown, and nothing else is lost.
                 redis.kill()
                 try await expect(
