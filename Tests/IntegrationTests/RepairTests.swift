@@ -195,7 +195,8 @@ extension RealProcesses {
                 let wrong = try await scene.bytes(of: "record")
                 let found = try await scene.verify("--repair", "auto")
                 #expect(found.code == 1, "\(found)")
-                let id = try #require(found.documents.compactMap { document in document?["repair"]?.text }.first)
+                let ids = found.documents.compactMap { $0?["repair"]?.text }
+                let id = try #require(ids.first)
                 #expect(try await scene.bytes(of: "record") == wrong)
                 let listed = try await scene.opsd("review", "list", reason: false)
                 #expect(listed.documents.first??["state"]?.text == "filed", "\(listed)")
