@@ -4,22 +4,21 @@ internal import Ledger
 
 /// Where a row lies, and its text there: `{"places":[{"file":…,"row":…,"stamp":…}],"version":1}`.
 ///
-/// Of a file that cannot be understood it has the SHA-256 of the bytes alone, because the same file is the
-/// place of many rows. The bytes themselves are kept in `.opsd/kept/` before anything replaces them.
+/// Of a file that cannot be understood, of rows or of stamps, it has the SHA-256 of the bytes alone, because
+/// the same file is the place of many rows. The bytes themselves are kept in `.opsd/kept/` before anything
+/// replaces them.
 struct FileImage: Codable, Equatable {
     struct Place: Codable, Equatable {
         let file: String
         /// The member or the lines, as they lie.
         var row: String?
         var stamp: String?
-        /// Instead of both.
-        var whole: Whole?
-    }
+        /// Instead of them where the file cannot be understood: hexadecimal digits.
+        var wholeRows: String?
+        var wholeStamps: String?
 
-    struct Whole: Codable, Hashable {
-        /// Hexadecimal digits; nil where there was no such file.
-        let rows: String?
-        let stamps: String?
+        /// Whether the row may be there as well as not.
+        var isUncertain: Bool { row == nil && stamp == nil }
     }
 
     var version = 1
@@ -62,43 +61,52 @@ struct LyingFile {
     let content: RowFile?
     /// The names over the columns of a CSV file.
     let header: [String?]
+    /// Of what cannot be understood.
+    let rowHash: String?
+    let stampHash: String?
 
     init(_ rowBytes: [UInt8]?, stamps stampBytes: [UInt8]?, _ layout: FileLayout) {
         self.rowBytes = rowBytes
         self.stampBytes = stampBytes
         content = try? layout.read(rowBytes, stamps: nil)
+        let known = content == nil ? nil : rowBytes.map { String(decoding: $0, as: UTF8.self) }
         header =
-            layout.format == .csv
-            ? rowBytes.flatMap { CSV.lines(String(decoding: $0, as: UTF8.self))?.first }
-                ?? layout.csvHeader : []
+            layout.format == .csv ? known.flatMap(CSV.lines)?.first ?? layout.csvHeader : []
         let header = header
         rows = content == nil ? nil : layout.raw(rowBytes, header)
         stamps =
             stampBytes.map { RawRows(json: $0) { _ in true } } ?? RawRows.emptyObject
+        rowHash = rows == nil ? rowBytes.map(FileImage.hash) : nil
+        stampHash = stamps == nil ? stampBytes.map(FileImage.hash) : nil
         rowsByName = rows?.byName ?? [:]
         stampsByName = stamps?.byName ?? [:]
     }
 
-    var whole: FileImage.Whole? {
-        if rows != nil, stamps != nil { return nil }
-        return FileImage.Whole(
-            rows: rowBytes.map(FileImage.hash), stamps: stampBytes.map(FileImage.hash))
+    /// What cannot be understood, by its hash.
+    var damaged: [String: [UInt8]] {
+        var found: [String: [UInt8]] = [:]
+        for (hash, bytes) in [(rowHash, rowBytes), (stampHash, stampBytes)] {
+            if let hash { found[hash] = bytes }
+        }
+        return found
     }
 
+    /// Nil where the row is not there for sure.
     func place(_ file: String, _ name: String) -> FileImage.Place? {
-        guard rowsByName[name] != nil || stampsByName[name] != nil else { return nil }
         func text(_ bytes: [UInt8]?) -> String? {
             bytes.map { String(decoding: $0, as: UTF8.self) }
         }
-        return .init(file: file, row: text(rowsByName[name]), stamp: text(stampsByName[name]))
+        let place = FileImage.Place(
+            file: file, row: text(rowsByName[name]), stamp: text(stampsByName[name]),
+            wholeRows: rowHash, wholeStamps: stampHash)
+        return place.isUncertain && rowHash == nil && stampHash == nil ? nil : place
     }
+}
 
+extension RawRows? {
     /// Whether it holds nothing but rows of these names.
     func holdsOnly(_ names: Set<String>) -> Bool {
-        guard let rows, let stamps else { return true }
-        return (rows.items + stamps.items).allSatisfy { item in
-            item.name.map(names.contains) ?? false
-        }
+        self?.items.allSatisfy { $0.name.map(names.contains) ?? false } ?? true
     }
 }
 

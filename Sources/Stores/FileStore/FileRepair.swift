@@ -93,14 +93,13 @@ extension FileStore: RepairableStore {
         var damaged: [Int: [FileImage.Place]] = [:]
         for (file, indexes) in files.sorted(by: { $0.key < $1.key }) {
             let lying = try lying(file, &sight)
-            if let whole = lying.whole {
-                let place = FileImage.Place(file: file, whole: whole)
-                for index in indexes { damaged[index, default: []].append(place) }
-                continue
-            }
             for index in indexes {
                 guard let place = lying.place(file, layout.name(of: keys[index])) else { continue }
-                sight.found[index].places.append(place)
+                if place.isUncertain {
+                    damaged[index, default: []].append(place)
+                } else {
+                    sight.found[index].places.append(place)
+                }
             }
         }
         // A row that is found lies in no file that cannot be understood.
@@ -124,8 +123,9 @@ extension FileStore: RepairableStore {
     private struct Edit {
         var rows: [String: [UInt8]?] = [:]
         var stamps: [String: [UInt8]?] = [:]
-        /// Instead of both.
-        var whole: (rows: [UInt8]?, stamps: [UInt8]?)?
+        /// Instead of them.
+        var wholeRows: [UInt8]?
+        var wholeStamps: [UInt8]?
     }
 
     /// - Returns: what is to be changed, and of each row in which files; nil where it stays.
@@ -134,7 +134,8 @@ extension FileStore: RepairableStore {
     ) throws(StoreError) -> (files: [String: Edit], ofRows: [Set<String>?]) {
         var seen: Set<RowKey> = []
         var wanted: [(index: Int, image: FileImage?)] = []
-        var namesOfWhole: [String: Set<String>] = [:]
+        var namesOfWholeRows: [String: Set<String>] = [:]
+        var namesOfWholeStamps: [String: Set<String>] = [:]
         for (index, replacement) in replacements.enumerated()
         where sight.found[index].encoded == replacement.expected
             && seen.insert(replacement.key).inserted
@@ -142,8 +143,14 @@ extension FileStore: RepairableStore {
             var image: FileImage?
             if case .image(let content) = replacement.content {
                 let decoded = try decoded(content, layout)
-                for place in decoded.places where place.whole != nil {
-                    namesOfWhole[place.file, default: []].insert(layout.name(of: replacement.key))
+                let name = layout.name(of: replacement.key)
+                for place in decoded.places {
+                    if place.wholeRows != nil {
+                        namesOfWholeRows[place.file, default: []].insert(name)
+                    }
+                    if place.wholeStamps != nil {
+                        namesOfWholeStamps[place.file, default: []].insert(name)
+                    }
                 }
                 image = decoded
             }
@@ -153,16 +160,22 @@ extension FileStore: RepairableStore {
         var ofRows = [Set<String>?](repeating: nil, count: replacements.count)
         for (index, image) in wanted {
             var isSpoiled = false
-            for place in image?.places ?? [] where place.whole != nil {
+            for place in image?.places ?? [] {
                 let lying = try lying(place.file, &sight)
-                if !lying.holdsOnly(namesOfWhole[place.file] ?? []) { isSpoiled = true }
+                let rowsStay =
+                    place.wholeRows != nil
+                    && !lying.rows.holdsOnly(namesOfWholeRows[place.file] ?? [])
+                let stampsStay =
+                    place.wholeStamps != nil
+                    && !lying.stamps.holdsOnly(namesOfWholeStamps[place.file] ?? [])
+                if rowsStay || stampsStay { isSpoiled = true }
             }
             if isSpoiled { continue }
             let name = layout.name(of: replacements[index].key)
             var files: Set<String> = []
             for place in sight.found[index].places {
                 // One that cannot be understood is made anew only where the row's key says that it is its.
-                if place.whole != nil, layout.isSearched { continue }
+                if place.isUncertain, layout.isSearched { continue }
                 files.insert(place.file)
                 edits[place.file, default: Edit()].rows[name] = .some(nil)
                 edits[place.file, default: Edit()].stamps[name] = .some(nil)
@@ -178,17 +191,17 @@ extension FileStore: RepairableStore {
             }
             for place in image?.places ?? [] {
                 files.insert(place.file)
-                _ = try lying(place.file, &sight)
-                if let whole = place.whole {
-                    edits[place.file, default: Edit()].whole = (
-                        try kept(whole.rows), try kept(whole.stamps)
-                    )
-                } else {
-                    edits[place.file, default: Edit()].rows[name] = .some(
-                        place.row.map { Array($0.utf8) })
-                    edits[place.file, default: Edit()].stamps[name] = .some(
-                        place.stamp.map { Array($0.utf8) })
+                let lying = try lying(place.file, &sight)
+                var edit = edits[place.file] ?? Edit()
+                edit.rows[name] = .some(place.row.map { Array($0.utf8) })
+                edit.stamps[name] = .some(place.stamp.map { Array($0.utf8) })
+                if let hash = place.wholeRows {
+                    edit.wholeRows = hash == lying.rowHash ? lying.rowBytes : try kept(hash)
                 }
+                if let hash = place.wholeStamps {
+                    edit.wholeStamps = hash == lying.stampHash ? lying.stampBytes : try kept(hash)
+                }
+                edits[place.file] = edit
             }
             ofRows[index] = files
         }
@@ -218,19 +231,16 @@ extension FileStore: RepairableStore {
         var writes: [RepairWrite] = []
         for (file, edit) in edits.sorted(by: { $0.key < $1.key }) {
             guard let lying = sight.files[file] else { continue }
-            let old = (lying.rowBytes, lying.stampBytes)
-            var new = edit.whole
-            if new == nil {
-                let empty = LyingFile(nil, stamps: nil, sight.layout)
-                new = (
-                    (lying.rows ?? empty.rows)?.with(edit.rows).bytes,
-                    (lying.stamps ?? empty.stamps)?.with(edit.stamps).bytes
-                )
-            }
-            if let new {
-                writes.append(
-                    RepairWrite(file: file, old: old, new: new, isKept: lying.whole != nil))
-            }
+            let empty = LyingFile(nil, stamps: nil, sight.layout)
+            writes.append(
+                RepairWrite(
+                    file: file, old: (lying.rowBytes, lying.stampBytes),
+                    new: (
+                        edit.wholeRows ?? (lying.rows ?? empty.rows)?.with(edit.rows).bytes,
+                        edit.wholeStamps
+                            ?? (lying.stamps ?? empty.stamps)?.with(edit.stamps).bytes
+                    ),
+                    kept: lying.damaged))
         }
         for write in writes { forget(write.file) }
         // Files are written by several threads; the lock guards the list of what they could not write.
@@ -241,8 +251,7 @@ extension FileStore: RepairableStore {
         return changed.withLock { $0 }
     }
 
-    private func kept(_ hash: String?) throws(StoreError) -> [UInt8]? {
-        guard let hash else { return nil }
+    private func kept(_ hash: String) throws(StoreError) -> [UInt8] {
         guard hash.allSatisfy(\.isHexDigit), let bytes = try folder.read(Self.kept(hash)) else {
             throw .refused(
                 store: folder.root,
@@ -259,18 +268,15 @@ private struct RepairWrite: Sendable {
     let file: String
     let old: (rows: [UInt8]?, stamps: [UInt8]?)
     let new: (rows: [UInt8]?, stamps: [UInt8]?)
-    /// Whether a copy of what was there stays.
-    let isKept: Bool
+    /// Of what is not understood a copy stays, under its hash.
+    let kept: [String: [UInt8]]
 
     /// False where somebody else has changed the file.
     func put(in folder: Folder) throws(StoreError) -> Bool {
-        if isKept {
-            for bytes in [old.rows, old.stamps] {
-                guard let bytes else { continue }
-                let copy = FileStore.kept(FileImage.hash(bytes))
-                try folder.replace(copy, with: bytes)
-                try folder.flushFolders(of: [copy])
-            }
+        for (hash, bytes) in kept {
+            let copy = FileStore.kept(hash)
+            try folder.replace(copy, with: bytes)
+            try folder.flushFolders(of: [copy])
         }
         let stamps = FileStore.stamps(file)
         guard try put(new.rows, over: old.rows, at: file, in: folder) else { return false }

@@ -36,8 +36,13 @@ struct VerifyCommand: AsyncParsableCommand {
     var names: [String] = []
     @Option(help: "Only this store; may be given several times.") var store: [String] = []
     @Flag(help: "Read everything; so it does without --since and --follow too.") var full = false
-    @Option(help: "Only rows that changed after this entry: a sequence number, or EPOCH-NUMBER.")
+    @Option(
+        help: """
+            Only rows that changed after this entry: a sequence number, or EPOCH-NUMBER; 'last': since each \
+            store was read as a whole, and the digests that the stores keep.
+            """)
     var since: String?
+    @Option(help: "Only so many rows, chosen by chance.") var sample: Int?
     @Flag(help: "Go on, with what changes, until interrupted.") var follow = false
     @Option(
         help: """
@@ -50,9 +55,24 @@ struct VerifyCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Read no more than so many rows of a store a second.")
     var rowsPerSecond: Int?
 
+    @Option(
+        help: "Write a signed statement of what was found to this file.", completion: .file())
+    var certificate: String?
+    @Option(
+        help: "Only say what such a file states, and whether it was signed here.",
+        completion: .file())
+    var checkCertificate: String?
+
     func validate() throws {
-        guard [full, since != nil, follow].count(where: { $0 }) <= 1 else {
-            throw ValidationError("--full, --since and --follow exclude each other")
+        guard [full, since != nil, follow, sample != nil].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--full, --since, --sample and --follow exclude each other")
+        }
+        guard certificate == nil || since == nil && sample == nil && !follow else {
+            throw ValidationError(
+                "--certificate is of everything: leave --since, --sample and --follow out")
+        }
+        if let sample, sample < 1 {
+            throw ValidationError("--sample: write a number of rows of at least 1")
         }
         guard (0...10_000).contains(limit) else {
             throw ValidationError("--limit: write a number from 0 to 10000")
@@ -73,20 +93,27 @@ struct VerifyCommand: AsyncParsableCommand {
         if follow, service.supervisor != nil {
             return try await VerifyProcess(configuration: configuration).run()
         }
+        let writer = VerificationWriter(isJSON: options.json, limit: limit)
+        if let checkCertificate {
+            return try check(checkCertificate, configuration, writer)
+        }
         let places = try places(configuration)
         let run = try await Verification(configuration, places, limits(configuration))
-        let writer = VerificationWriter(isJSON: options.json, limit: limit)
         if follow {
             try await run.follow(writer)
             return
         }
         let begun = Timestamp.now()
         var reports: [CheckReport]
-        if let since {
+        if since == "last" {
+            reports = await run.warm(show: writer.show)
+        } else if let sample {
+            reports = await run.sample(sample, show: writer.show)
+        } else if let since {
             guard let start = SequenceNumber(since) else {
                 throw CommandFailure(
                     .badInput,
-                    "--since: '\(since)' is no sequence number; write 1099511627818 or 1-42")
+                    "--since: '\(since)' is no sequence number; write 1099511627818, 1-42 or last")
             }
             let head = try await run.head()
             guard start <= head else {
@@ -99,13 +126,31 @@ struct VerifyCommand: AsyncParsableCommand {
         }
         if repair != .none {
             reports = await run.repair(
-                reports, repair, configuration, isWhole: since == nil, begun, writer)
+                reports, repair, configuration, isWhole: since == nil && sample == nil, begun,
+                writer)
+        }
+        if let certificate {
+            try SignedCertificate.write(
+                try await run.certificate(
+                    of: reports, openReviews: try await RepairPath.open(configuration)),
+                to: certificate, with: try CertificateKey(DataLayout(configuration)))
         }
         await run.close()
         writer.showResult(reports)
         let outcomes = reports.map(\.outcome)
         if outcomes.contains(.found) { throw CommandFailure(.found, "") }
         if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+    }
+
+    private func check(
+        _ path: String, _ configuration: Configuration, _ writer: VerificationWriter
+    ) throws(CommandFailure) {
+        let signed = try SignedCertificate(reading: path)
+        let key = try CertificateKey.existing(DataLayout(configuration))?.publicKey
+        writer.show(signed, key: key)
+        guard signed.isIntact, signed.publicKey == key, signed.certificate.doubts.isEmpty else {
+            throw CommandFailure(.found, "")
+        }
     }
 
     private func limits(_ configuration: Configuration) -> StoreCheck.Limits {

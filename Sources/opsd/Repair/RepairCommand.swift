@@ -212,6 +212,15 @@ enum RepairPath {
         }
     }
 
+    /// Those that wait for a person, also where no core has seen them yet.
+    static func open(_ configuration: Configuration) async throws -> [String] {
+        let known = try await known(configuration)
+        let ids = Set(known.map(\.repair))
+        let filed = try await RepairFiles(DataLayout(configuration)).ids()
+        return known.filter { $0.state == "waiting" }.map(\.repair)
+            + filed.filter { !ids.contains($0) }
+    }
+
     /// Every repair that the core knows, oldest first.
     static func known(_ configuration: Configuration) async throws -> [RepairLine] {
         let access = CoreAccess(configuration)

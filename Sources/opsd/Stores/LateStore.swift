@@ -22,7 +22,7 @@ final class LateStore: RepairableStore {
     }
 
     private func reading<Result>(
-        _ body: (any ScannableStore) async throws(StoreError) -> Result
+        _ body: (any RepairableStore) async throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         let store = try await store()
         do {
@@ -108,7 +108,7 @@ final class LateStore: RepairableStore {
         try await reading { store async throws(StoreError) in try await store.find(keys) }
     }
     func images(_ keys: [RowKey]) async throws(StoreError) -> [RowImage] {
-        try await store().images(keys)
+        try await reading { store async throws(StoreError) in try await store.images(keys) }
     }
     func replace(_ replacements: [RowReplacement]) async throws(StoreError) -> [RowImage?] {
         try await store().replace(replacements)

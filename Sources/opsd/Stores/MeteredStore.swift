@@ -89,7 +89,8 @@ struct MeteredStore<Store: RowStore>: RowStore {
 }
 
 private enum StoreOperation: String, CaseIterable {
-    case apply, row, rows, count, digests, position, begin, fill, finish, scan, find, images, replace
+    case apply, row, rows, count, digests, position, begin, fill, finish, scan, find, images,
+        replace
     case appliedSequence = "applied_sequence"
 }
 

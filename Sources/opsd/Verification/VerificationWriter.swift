@@ -53,17 +53,58 @@ struct VerificationWriter: Sendable {
             return
         }
         switch outcome {
-        case "found": printLine("\(differing) of \(rows) rows are not as they were journaled")
+        case "found": printLine("not as journaled: \(differing) of \(rows) rows")
         case "unknown": printLine("nothing was found, but not everything could be read")
-        default: printLine("all \(rows) rows are as they were journaled")
+        default:
+            printLine(
+                rows == 1
+                    ? "the one row is as it was journaled"
+                    : "all \(rows) rows are as they were journaled")
         }
     }
 
-    /// On a terminal, how many rows have been read.
-    func showProgress(_ place: Verification.Place, _ rows: Int) {
-        guard !isJSON, isatty(2) == 1, rows > 0 else { return }
+    /// On a terminal, how many rows have been read, and how long it will take.
+    func showProgress(_ place: Verification.Place, _ progress: ScanProgress) {
+        guard !isJSON, isatty(2) == 1, progress.rows > 0 else { return }
+        let total = progress.rowsTotal.map { " of \($0)" } ?? ""
+        let left = progress.remaining.map {
+            ", \(Int(($0 / .seconds(1)).rounded(.up))) s left"
+        }
         FileHandle.standardError.write(
-            Data("\r\(place.dataset) in \(place.store): \(rows) rows\u{1B}[K\r".utf8))
+            Data(
+                "\r\(place.dataset) in \(place.store): \(progress.rows)\(total) rows\(left ?? "")\u{1B}[K\r"
+                    .utf8))
+    }
+
+    func show(_ signed: SignedCertificate, key: String?) {
+        let certificate = signed.certificate
+        let signature =
+            !signed.isIntact
+            ? "it was changed since, or is not whole"
+            : key == nil
+                ? "this data directory has signed none"
+                : key == signed.publicKey ? nil : "another data directory signed it"
+        if isJSON {
+            printObject { json in
+                json.member("sequence", SequenceNumber(rawValue: certificate.sequence).description)
+                json.member("made_at", certificate.madeAt)
+                json.member("is_intact", signed.isIntact)
+                json.member("is_ours", signed.isIntact && key == signed.publicKey)
+                json.name("doubts")
+                json.array(certificate.doubts) { $0.value($1) }
+            }
+            return
+        }
+        printLine(
+            "certificate as of entry \(SequenceNumber(rawValue: certificate.sequence)), "
+                + "made at \(certificate.madeAt)")
+        for copy in certificate.copies {
+            let proven = copy.provenAt.map { ", proven at \($0)" } ?? ", never proven"
+            printLine(
+                "\(copy.dataset) in \(copy.store): \(copy.outcome), \(copy.rows) rows\(proven)")
+        }
+        for doubt in certificate.doubts { printLine("doubt: \(doubt)") }
+        printLine("signature: \(signature ?? "of this data directory")")
     }
 
     private static func differing(_ report: CheckReport) -> Int {
