@@ -53,6 +53,21 @@ public struct Difference: Sendable, Hashable {
         self.found = found
     }
 
+    /// Of a row in two places of which neither has a journal: the left one stands for what should be there.
+    init(
+        dataset: String, key: RowKey?, verdict: Verdict, problem: String,
+        fields: [FieldDifference] = [], left: Row?, right: Row?
+    ) {
+        self.dataset = dataset
+        self.key = key
+        self.verdict = verdict
+        self.problem = problem
+        self.fields = fields
+        journaled = left
+        journaledSequence = nil
+        found = right.map { StampedRow(row: $0, sequence: .none) }
+    }
+
     /// Whether another look has found the same, whatever words it has for it: what a sentence says of the
     /// journal's end, or of the time that is left, is another one each time.
     func isSame(as other: Difference) -> Bool {

@@ -61,7 +61,7 @@ extension PostgresStore: ScannableStore {
 
 extension PostgresConnection {
     /// Reads. A page that the server cannot read is not known to hold anything, or nothing.
-    fileprivate func look<Result: Sendable>(
+    func look<Result: Sendable>(
         leavesTransaction: Bool = false, _ body: @Sendable (PostgresLink) throws -> Result
     ) throws(StoreError) -> Result {
         do throws(StoreError) {

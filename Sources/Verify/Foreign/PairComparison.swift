@@ -1,0 +1,269 @@
+public import Ledger
+
+/// Compares the rows of two places of which neither has a journal.
+///
+///     engines hash → sums → hashes where sums differ → keys  ┐
+///     both are read → hashes → keys                          ┴→ each of these rows, until it is known
+///
+/// Every row that is at rest is read once on each side. What the hashes tell apart is then looked at row by
+/// row on both sides: no verdict is made from a hash.
+public struct PairComparison: Sendable {
+    let left: PairSide
+    let right: PairSide
+    let judge: PairJudge
+    let limits: StoreCheck.Limits
+
+    /// Of keys' hashes, as engines form them: a power of two.
+    public static let bucketCount = 4_096
+
+    /// - Parameters:
+    ///   - schema: of the rows that both sides give, named after the check.
+    ///   - left: what the right one should be.
+    ///   - tolerance: by field.
+    public init(
+        _ schema: Schema, left: PairSide, right: PairSide,
+        tolerance: [String: PairTolerance] = [:], limits: StoreCheck.Limits = StoreCheck.Limits()
+    ) {
+        self.left = left
+        self.right = right
+        self.limits = limits
+        var places: [Int: PairTolerance] = [:]
+        for (field, tolerance) in tolerance { places[schema.index(of: field) ?? -1] = tolerance }
+        judge = PairJudge(
+            schema: schema, tolerance: places.filter { $0.key >= schema.keyCount },
+            left: left.name, right: right.name)
+    }
+
+    /// - Parameter progress: is told of rows read, of the left side and of the right one.
+    public func run(
+        _ progress: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) async -> CheckReport {
+        var report = CheckReport(dataset: judge.schema.dataset, store: right.name)
+        do throws(StoreError) {
+            var suspects = try await suspectsByEngine(&report)
+            if suspects == nil { suspects = try await suspectsByReading(&report, progress) }
+            guard let suspects else { return report }
+            await PairRecheck(pair: self).run(suspects.keys, &report)
+            for difference in try await strange(suspects) { report.add(difference) }
+            if suspects.unexamined > 0 {
+                report.unexamined = suspects.unexamined
+                if report.counts.allSatisfy({ $0.key == .unknown || $0.value == 0 }) {
+                    // Of those that were looked at none was wrong.
+                    report.unexamined = 0
+                    report.fail(
+                        "more rows were written meanwhile than can be looked at one by one: "
+                            + "\(suspects.unexamined)")
+                }
+            }
+        } catch {
+            report.fail(error.description)
+        }
+        return report
+    }
+
+    /// Rows to be looked at.
+    private struct Suspects {
+        var keys: Set<RowKey> = []
+        /// What is no row of any key, by its place: of the left side, and of the right one.
+        var litter: [[String: DamagedRow]] = [[:], [:]]
+        /// Beyond the limit.
+        var unexamined = 0
+    }
+
+    /// Does something with both sides at once.
+    func both<Side: Sendable, Result: Sendable>(
+        _ left: Side, _ right: Side,
+        _ body: @escaping @Sendable (Side) async throws(StoreError) -> Result
+    ) async throws(StoreError) -> (left: Result, right: Result) {
+        async let one = outcome(of: left, body)
+        async let other = outcome(of: right, body)
+        let outcomes = (await one, await other)
+        return (try outcomes.0.get(), try outcomes.1.get())
+    }
+
+    private func outcome<Side: Sendable, Result: Sendable>(
+        of side: Side, _ body: @Sendable (Side) async throws(StoreError) -> Result
+    ) async -> Swift.Result<Result, StoreError> {
+        do throws(StoreError) {
+            return .success(try await body(side))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    // MARK: Engines that hash
+
+    /// Nil where the two do not hash, or not alike.
+    private func suspectsByEngine(
+        _ report: inout CheckReport
+    ) async throws(StoreError) -> Suspects? {
+        // What may be apart has other hashes.
+        guard judge.tolerance.isEmpty, limits.rowsPerSecond == nil,
+            let leftRows = left.rows as? any EngineHashedRows,
+            let rightRows = right.rows as? any EngineHashedRows
+        else { return nil }
+        let seed = Int64.random(in: .min ... .max)
+        let probes = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+            try await rows.probe(seed: seed)
+        }
+        guard let probe = probes.left, probe == probes.right else { return nil }
+        let sums = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+            try await rows.sums(seed: seed)
+        }
+        func count(_ sums: [Int: Digest]) -> Int { sums.values.reduce(0) { $0 + Int($1.count) } }
+        report.rowsCompared = max(count(sums.left), count(sums.right))
+        let buckets = Set(sums.left.keys).union(sums.right.keys).filter {
+            sums.left[$0, default: .empty] != sums.right[$0, default: .empty]
+        }
+        if buckets.isEmpty { return Suspects() }
+        let key = SipHashKey.random()
+        let hashes = [PairHashes(judge, key, limits), PairHashes(judge, key, limits)]
+        _ = try await both((leftRows, hashes[0]), (rightRows, hashes[1])) {
+            side async throws(StoreError) in
+            let (rows, hashes) = side
+            try await rows.hashes(seed: seed, in: buckets) { some async throws(StoreError) in
+                try await hashes.take(some)
+            }
+        }
+        let (wanted, unexamined) = try await differing(hashes[0], hashes[1])
+        var suspects = Suspects()
+        suspects.unexamined = unexamined
+        if wanted.isEmpty { return suspects }
+        let found = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+            try await rows.keys(seed: seed, of: wanted)
+        }
+        suspects.keys = found.left.keys.union(found.right.keys)
+        for (side, damages) in [found.left.damaged, found.right.damaged].enumerated() {
+            for damage in damages {
+                if let key = damage.key {
+                    suspects.keys.insert(key)
+                } else {
+                    suspects.litter[side][damage.place] = damage
+                }
+            }
+        }
+        return suspects
+    }
+
+    // MARK: Reading both
+
+    private func suspectsByReading(
+        _ report: inout CheckReport, _ progress: @escaping @Sendable (Int) async -> Void
+    ) async throws(StoreError) -> Suspects {
+        let key = SipHashKey.random()
+        let hashes = [PairHashes(judge, key, limits), PairHashes(judge, key, limits)]
+        let limits = limits
+        _ = try await both((left.rows, hashes[0]), (right.rows, hashes[1])) {
+            side async throws(StoreError) in
+            let (rows, hashes) = side
+            let pace = ScanPace(limits.rowsPerSecond)
+            try await rows.scan { found async throws(StoreError) in
+                try await hashes.take(found)
+                let count = await hashes.count
+                await progress(count)
+                await pace.wait(count)
+            }
+        }
+        report.rowsCompared = max(await hashes[0].count, await hashes[1].count)
+        let (differing, unexamined) = try await differing(hashes[0], hashes[1])
+        var suspects = Suspects()
+        suspects.keys = await hashes[0].suspects.union(await hashes[1].suspects)
+        suspects.litter = [await hashes[0].litter, await hashes[1].litter]
+        suspects.unexamined =
+            unexamined + (await hashes[0].unexamined) + (await hashes[1].unexamined)
+        if differing.isEmpty { return suspects }
+        let wanted = SuspectKeys(differing, key, judge.schema)
+        for side in [left, right] {
+            if await wanted.isComplete { break }
+            let pace = ScanPace(limits.rowsPerSecond)
+            try await side.rows.scan { found async throws(StoreError) in
+                await pace.wait(await wanted.take(found))
+            }
+        }
+        suspects.keys.formUnion(await wanted.keys)
+        return suspects
+    }
+
+    private func differing(
+        _ left: PairHashes, _ right: PairHashes
+    ) async throws(StoreError) -> (hashes: Set<UInt64>, unexamined: Int) {
+        var (all, unexamined): (Set<UInt64>, Int) = ([], 0)
+        for part in 0..<RowHashes.partCount {
+            for hash in try await PairHashes.differing(left, right, part: part) {
+                if all.count < limits.examinedMax {
+                    all.insert(hash)
+                } else {
+                    unexamined += 1
+                }
+            }
+        }
+        return (all, unexamined)
+    }
+
+    // MARK: What is no row
+
+    /// What is no row of any key and still lies there at a second look.
+    private func strange(_ suspects: Suspects) async throws(StoreError) -> [Difference] {
+        var found: [Difference] = []
+        for (side, litter) in zip([left, right], suspects.litter) where !litter.isEmpty {
+            let again = Litter(among: litter)
+            try await side.rows.scan { found async throws(StoreError) in await again.take(found) }
+            for damage in await again.found.values.sorted(by: { $0.place < $1.place }) {
+                found.append(
+                    Difference(
+                        dataset: judge.schema.dataset, key: nil, verdict: .corrupt,
+                        problem: "in \(side.name): \(damage.place): \(damage.problem)", left: nil,
+                        right: nil))
+            }
+        }
+        return found
+    }
+}
+
+/// Keys, looked for by their hashes, of both sides, since each may have what the other lacks.
+private actor SuspectKeys {
+    private let wanted: Set<UInt64>
+    private var missing: Set<UInt64>
+    private let hashKey: SipHashKey
+    private let schema: Schema
+    private(set) var keys: Set<RowKey> = []
+    private var rows = 0
+
+    init(_ wanted: Set<UInt64>, _ hashKey: SipHashKey, _ schema: Schema) {
+        self.wanted = wanted
+        missing = wanted
+        self.hashKey = hashKey
+        self.schema = schema
+    }
+
+    var isComplete: Bool { missing.isEmpty }
+
+    /// - Returns: the rows that have come so far.
+    func take(_ found: [FoundRow]) -> Int {
+        for case .row(let stamped) in found {
+            let key = stamped.row.key(in: schema)
+            let hash = hashKey.keyHash(key)
+            guard wanted.contains(hash) else { continue }
+            keys.insert(key)
+            missing.remove(hash)
+        }
+        rows += found.count
+        return rows
+    }
+}
+
+private actor Litter {
+    private let wanted: [String: DamagedRow]
+    private(set) var found: [String: DamagedRow] = [:]
+
+    init(among wanted: [String: DamagedRow]) {
+        self.wanted = wanted
+    }
+
+    func take(_ rows: [FoundRow]) {
+        for case .damaged(let damage) in rows where damage.key == nil && wanted[damage.place] != nil
+        {
+            found[damage.place] = damage
+        }
+    }
+}
