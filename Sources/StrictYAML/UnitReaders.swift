@@ -16,7 +16,32 @@ public enum Margin: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
+/// How far two values may be apart and be taken for the same.
+public enum Tolerance: Sendable, Hashable, CustomStringConvertible {
+    case number(ExactDecimal)
+    case time(Duration)
+
+    public var description: String {
+        switch self {
+        case .number(let number): number.description
+        case .time(let duration): YAMLValue.words(for: duration)
+        }
+    }
+}
+
 extension YAMLValue {
+    /// `0.01` of numbers, `5s` of times.
+    public func tolerance() -> Tolerance? {
+        if shape != nil {
+            _ = duration(from: .zero)
+            return decimal(from: .zero).map { .number($0) }
+        }
+        if case .scalar(let written, _) = node.content, written.last?.isLetter == true {
+            return duration(from: .zero).map { .time($0) }
+        }
+        return decimal(from: .zero).map { .number($0) }
+    }
+
     /// `500ms`, `30s`, `5m`, `24h`, `30d`: a whole number and one unit.
     public func duration(from least: Duration = .milliseconds(1)) -> Duration? {
         guard !isRecording(.duration), let scalar = scalar("a duration, as in 30s") else {

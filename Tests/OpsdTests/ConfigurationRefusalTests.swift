@@ -23,7 +23,7 @@ import Testing
 
     @Test(
         arguments: sections + services + stores + datasets + layouts + events + health + storeChecks
-            + jobs + documents)
+            + jobs + verify + documents)
     func aBadConfigurationIsRefused(_ example: Refusal) {
         #expect(folder.refusal(example.text) == example.message)
     }

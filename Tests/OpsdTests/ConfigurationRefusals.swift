@@ -276,7 +276,7 @@ extension ConfigurationRefusalTests {
         ),
         Refusal(
             "\"a\\nb\": 1",
-            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, stores, datasets, events, services, health, broker, calendars, jobs, accounts"
+            "opsd.yaml:1:1: unknown key 'a�b' in the document; the keys here are: data_dir, node, time_zone, operators, listen, secrets, limits, engine, journal, paper_broker, stores, datasets, events, verify, services, health, broker, calendars, jobs, accounts"
         ),
     ]
 }

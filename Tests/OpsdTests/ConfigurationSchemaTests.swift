@@ -220,7 +220,8 @@ struct KeyWalk {
             "services", "services.*.environment", "paper_broker.symbols", "stores", "datasets",
             "datasets.*.key", "datasets.*.fields", "datasets.*.layout",
             "datasets.*.layout.*.fields",
-            "datasets.*.layout.*.columns",
+            "datasets.*.layout.*.columns", "verify[].left.columns", "verify[].right.columns",
+            "verify[].tolerance",
         ]
         collect(document.node, "", names, &result)
         return result

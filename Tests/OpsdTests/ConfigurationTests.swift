@@ -118,14 +118,14 @@ import Trading
             .appending(path: "docs/CONFIGURATION.md")
         let parts = try String(contentsOf: page, encoding: .utf8).components(separatedBy: "```")
         let examples = parts.filter { $0.hasPrefix("yaml\n") }.map { String($0.dropFirst(5)) }
-        try #require(examples.count == 5)
+        try #require(examples.count == 6)
         let builtIn = try load("{}")
         var documented = try load(try #require(examples.first))
         let written = documented.writtenKeys
         let top = ConfigurationReader.shape.keys.map(\.name)
         #expect(
             top.filter { !written.contains($0) } == [
-                "stores", "datasets", "events", "health", "calendars", "jobs",
+                "stores", "datasets", "events", "verify", "health", "calendars", "jobs",
             ])
         documented.writtenKeys = builtIn.writtenKeys
         documented.accountFiles = builtIn.accountFiles
@@ -162,6 +162,16 @@ import Trading
         #expect(stores.events == EventSettings(store: "hot"))
         #expect(stores.health.count == 3)
         #expect(stores.warnings == [])
+        let checks = try load(examples[5]).verify
+        #expect(checks.map(\.name) == ["positions", "deals", "legacy"])
+        // What the first one writes is what the second one leaves out.
+        #expect(checks[0].every == checks[1].every)
+        let both = checks.prefix(2).compactMap(\.dataset).map { check in
+            var check = check
+            (check.dataset, check.repair) = ("", .none)
+            return check
+        }
+        #expect(both.count == 2 && both[0] == both[1])
     }
 
     @Test func marketDataComesFromAlpacaWithoutAPaperBroker() throws {

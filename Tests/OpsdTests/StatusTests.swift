@@ -296,7 +296,7 @@ enum SampleReport {
         try layout.prepare()
         let free = DaemonTraces.read(layout)
         #expect(free.are_locks_known)
-        #expect(free.processes.map(\.name) == ["supervisor", "core", "paper-broker"])
+        #expect(free.processes.map(\.name) == ["supervisor", "core", "paper-broker", "verify"])
         #expect(free.processes.allSatisfy { $0.pid == nil && !$0.has_socket })
         try Data().write(to: URL(fileURLWithPath: layout.socket(of: "core")))
         let lock = try layout.hold("core")

@@ -26,7 +26,11 @@ struct VerifyCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var options: CommonOptions
-    @Argument(help: "Datasets; all that are in a store, when none is named.")
+    @OptionGroup var service: ServiceOptions
+    @Argument(
+        help:
+            "Checks of the configuration, or datasets; all datasets in a store, when none is named."
+    )
     var names: [String] = []
     @Option(help: "Only this store; may be given several times.") var store: [String] = []
     @Flag(help: "Read everything; so it does without --since and --follow too.") var full = false
@@ -54,7 +58,10 @@ struct VerifyCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let configuration = try options.loadConfiguration()
+        let configuration = try await options.loadConfiguration(supervisor: service.supervisor)
+        if follow, service.supervisor != nil {
+            return try await VerifyProcess(configuration: configuration).run()
+        }
         let places = try places(configuration)
         let run = try await Verification(configuration, places, limits(configuration))
         let writer = VerificationWriter(isJSON: options.json, limit: limit)
@@ -99,10 +106,23 @@ struct VerifyCommand: AsyncParsableCommand {
         let nearest = { (name: String, known: [String]) in
             NearestName.nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
         }
-        for name in names where routes[name] == nil {
+        let checks = Dictionary(
+            configuration.verify.map { ($0.name, $0.dataset?.dataset) },
+            uniquingKeysWith: { first, _ in first })
+        let names = try names.map { name throws(CommandFailure) in
+            if let dataset = checks[name] {
+                guard let dataset else {
+                    throw CommandFailure(
+                        .badInput, "check '\(name)' compares two stores: name it alone")
+                }
+                return dataset
+            }
+            guard routes[name] == nil else { return name }
+            let known = Array(checks.keys) + Array(routes.keys)
             throw CommandFailure(
                 .badInput,
-                "no dataset '\(name)' is in a store\(nearest(name, routes.keys.sorted()))")
+                "no check is called '\(name)', and no dataset '\(name)' is in a store"
+                    + nearest(name, Set(known).sorted()))
         }
         let stores = configuration.stores.map(\.name)
         for name in store where !stores.contains(name) {

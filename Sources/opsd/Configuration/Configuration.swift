@@ -31,13 +31,15 @@ struct Configuration: Sendable, Equatable {
     var events: EventSettings?
     /// In the order written.
     var health: [HealthCheckSettings] = []
-    /// In the order written.
+    /// In the order written, and what `verify` asks for besides.
     var services: [ServiceSettings] = ServiceSettings.embeddedDefault
     var paperBroker = PaperBrokerSettings()
     /// In the order written.
     var calendars: [CalendarSettings] = []
-    /// In the order written.
+    /// In the order written, and what `verify` asks for besides.
     var jobs: [JobSettings] = []
+    /// In the order written.
+    var verify: [VerifySettings] = []
 
     /// The paths of the keys that the file has, as `YAMLDocument.places` names them; everything else
     /// is a default.

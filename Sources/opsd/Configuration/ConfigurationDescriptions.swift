@@ -151,6 +151,34 @@ enum ConfigurationDescriptions {
         "jobs[].overlap": "What becomes of a time that comes while the run before goes on.",
         "jobs[].catch_up": "The oldest time that is made up for, once; 0s: none.",
         "jobs[].jitter": "Each time is put off by a part of it that the name decides.",
+        "verify": "What is compared all the time.",
+        "verify[].name": "Unique, and what its metrics call it.",
+        "verify[].dataset": "One in a store: each of its stores is compared with the journal.",
+        "verify[].follow": "Whether each change is compared as soon as a store has it.",
+        "verify[].every":
+            "Of a dataset: within it each row of each store is read again. Of a pair: how often.",
+        "verify[].full": "A whole check at these times: five fields as cron has them.",
+        "verify[].repair": "What is done about a difference.",
+        "verify[].conflict": "Who is right when a row is not as journaled.",
+        "verify[].budget": "Above it nothing is put right unasked.",
+        "verify[].budget.rows": "So many rows.",
+        "verify[].budget.ratio": "Such a part of the rows that were compared, from 0 to 1.",
+        "verify[].left": "In place of dataset: rows that are compared with those of right.",
+        "verify[].left.store": "One of stores.",
+        "verify[].left.dataset": "One that lies in this store.",
+        "verify[].left.table": "Of sqlite and postgres: any table.",
+        "verify[].left.columns": "Of a table: columns with other names than their fields.",
+        "verify[].right": "What left is compared with.",
+        "verify[].right.store": "One of stores.",
+        "verify[].right.dataset": "One that lies in this store.",
+        "verify[].right.table": "Of sqlite and postgres: any table.",
+        "verify[].right.columns": "Of a table: columns with other names than their fields.",
+        "verify[].keys":
+            "The fields that tell rows apart. Left out: the dataset's, or the table's.",
+        "verify[].fields": "The others that are compared. Left out: all that both have.",
+        "verify[].ignore": "Fields that are not compared.",
+        "verify[].tolerance":
+            "By field: how far two values may be apart, as in 0.01 or 5s, and be the same.",
     ]
 
     /// By the path within an account, whichever list it stands in.

@@ -94,6 +94,7 @@ extension ConfigurationPlan {
         next.health = new.health
         next.calendars = new.calendars
         next.jobs = new.jobs
+        next.verify = new.verify
         next.operators = new.operators
         next.secrets.keyFile = new.secrets.keyFile
         next.writtenKeys = new.writtenKeys
@@ -147,6 +148,7 @@ private struct ChangeJudge {
 
     private static let namedSections: Set<String> = [
         "services", "health", "operators", "accounts", "stores", "datasets", "jobs",
+        "verify",
     ]
 
     /// The first two keys of an entry that belongs to an item.
@@ -210,15 +212,29 @@ private struct ChangeJudge {
         case "services" where keys.count > 2:
             Self.processKeys.contains(keys[2]) ? .restartsService(keys[1]) : .atOnce
         case "health", "operators", "calendars", "jobs": .atOnce
+        case "verify": verifyEffect(of: keys)
         case "secrets": keys.last == "key_file" ? .atOnce : restart([.core])
         case "accounts": restart([.core, .paperBroker])
-        case "time_zone", "limits", "engine", "journal", "stores", "datasets", "events":
-            restart([.core])
+        case "stores", "datasets": restart([.core, .verify])
+        case "time_zone", "limits", "engine", "journal", "events": restart([.core])
         case "listen": keys.last == "trading" ? restart([.core]) : .needsDaemonRestart
         case "broker": restart(keys.last == "paper" ? [.core, .paperBroker] : [.core])
         case "paper_broker": restart([.paperBroker])
         default: .needsDaemonRestart
         }
+    }
+
+    /// The service takes its checks up when it starts, and goes on where it stood. A check that only has
+    /// a job needs no service.
+    private func verifyEffect(of keys: [String]) -> ConfigurationPlan.Effect {
+        let name = keys.count > 1 ? keys[1].trimmingBrackets : ""
+        let isFollowed = (old.verify + new.verify).contains {
+            $0.name == name && $0.dataset != nil
+        }
+        guard isFollowed, keys.last != "full", let service = new.verifyService,
+            old.verifyService != nil
+        else { return .atOnce }
+        return .restartsService(service.name)
     }
 
     /// Of the services that run now. Where none of them does, nothing has to be done.
@@ -230,5 +246,12 @@ private struct ChangeJudge {
             return service.name
         }
         return names.isEmpty ? .atOnce : .needsRestart(of: names)
+    }
+}
+
+extension String {
+    /// The name in `[name]`.
+    fileprivate var trimmingBrackets: String {
+        hasPrefix("[") && hasSuffix("]") ? String(dropFirst().dropLast()) : self
     }
 }

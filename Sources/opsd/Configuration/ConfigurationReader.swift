@@ -36,7 +36,7 @@ struct ConfigurationReader {
 
     /// Keys of the contract that this version does not carry out. Taking them in silence would make
     /// a promise that nobody keeps.
-    static let laterKeys = ["verify", "backup", "switches", "alerts"]
+    static let laterKeys = ["backup", "switches", "alerts"]
 
     private var absolutePath: String { AbsolutePath.of(path) }
     private var folder: String { AbsolutePath.folder(of: absolutePath) }
@@ -90,8 +90,10 @@ struct ConfigurationReader {
         readGeneral(&top, &result)
         readSections(&top, key, &result)
         let stores = readStores(&top, &result)
+        let checks = readVerify(&top, stores, &result)
         readServices(&top, stores, &result)
         readSchedule(&top, &result)
+        addVerification(checks, to: &result)
         readAccounts(&top, key, &result)
         for key in Self.laterKeys {
             top.refuse(

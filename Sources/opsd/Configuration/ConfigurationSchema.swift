@@ -52,6 +52,11 @@ struct ConfigurationSchema {
         settings.paperBroker.symbols = []
         settings.events = EventSettings(store: "none")
         settings.jobs = [JobSettings.usual]
+        settings.verify = [
+            VerifySettings(
+                name: "*", subject: .dataset(DatasetCheck(dataset: "none")),
+                every: VerifySettings.usualCycle)
+        ]
         let withoutDefault: Set<String> = [
             "data_dir", "secrets", "accounts", "command", "working_directory", "quotes", "data",
             "every",

@@ -44,6 +44,7 @@ struct ServiceSettings: Sendable, Equatable {
 enum BuiltinService: String, Sendable, CaseIterable {
     case core
     case paperBroker = "paper-broker"
+    case verify
 }
 
 /// Nil: no limit.

@@ -13,7 +13,7 @@ extension ServiceSpecification {
                     [
                         executable, builtin.rawValue, "-c", configuration.path, "--supervisor",
                         layout.socket(of: "supervisor"),
-                    ]
+                    ] + (builtin == .verify ? ["--follow"] : [])
                 case .command(let command): command
                 }
             return ServiceSpecification(

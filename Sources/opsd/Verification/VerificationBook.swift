@@ -82,7 +82,7 @@ struct VerificationBook: Sendable {
     }
 
     /// Nil while another one writes: two at once would lose one's count.
-    func lock() -> FileLock? { try? FileLock(path: layout.lock(of: "verify")) }
+    func lock() -> FileLock? { try? FileLock(path: layout.lock(of: "verify-book")) }
 
     /// By dataset and store. Of these places alone: others may be of an earlier configuration.
     func pages(of places: [Verification.Place]) -> [Page] {

@@ -51,10 +51,11 @@ final class VerificationMetrics: Sendable {
     }
 
     func collect(into sink: inout MetricsSink) {
-        let places = Dictionary(grouping: current().verifiedPlaces, by: \.dataset)
+        let configuration = current()
+        let places = Dictionary(grouping: configuration.verifiedPlaces, by: \.dataset)
         let pages = Dictionary(grouping: pages.withLock { $0 }, by: \.dataset)
         for (dataset, pages) in pages {
-            let check = ("check", dataset)
+            let check = ("check", configuration.checkName(of: dataset))
             sink.counter(
                 "opsd_verify_rows_compared_total", [check],
                 Double(pages.reduce(0) { $0 + $1.rowsComparedTotal }))
