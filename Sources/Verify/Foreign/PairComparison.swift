@@ -12,21 +12,25 @@ public struct PairComparison: Sendable {
     let right: PairSide
     let judge: PairJudge
     let limits: StoreCheck.Limits
+    /// As the report names it.
+    private let store: String
 
     /// Of keys' hashes, as engines form them: a power of two.
     public static let bucketCount = 4_096
 
     /// - Parameters:
     ///   - schema: of the rows that both sides give, named after the check.
+    ///   - store: the right side's.
     ///   - left: what the right one should be.
     ///   - tolerance: by field.
     public init(
-        _ schema: Schema, left: PairSide, right: PairSide,
+        _ schema: Schema, in store: String, left: PairSide, right: PairSide,
         tolerance: [String: PairTolerance] = [:], limits: StoreCheck.Limits = StoreCheck.Limits()
     ) {
         self.left = left
         self.right = right
         self.limits = limits
+        self.store = store
         var places: [Int: PairTolerance] = [:]
         for (field, tolerance) in tolerance { places[schema.index(of: field) ?? -1] = tolerance }
         judge = PairJudge(
@@ -38,13 +42,15 @@ public struct PairComparison: Sendable {
     public func run(
         _ progress: @escaping @Sendable (Int) async -> Void = { _ in }
     ) async -> CheckReport {
-        var report = CheckReport(dataset: judge.schema.dataset, store: right.name)
+        var report = CheckReport(dataset: judge.schema.dataset, store: store)
+        report.isOfPair = true
         do throws(StoreError) {
             var suspects = try await suspectsByEngine(&report)
             if suspects == nil { suspects = try await suspectsByReading(&report, progress) }
             guard let suspects else { return report }
             await PairRecheck(pair: self).run(suspects.keys, &report)
             for difference in try await strange(suspects) { report.add(difference) }
+            addRepeated(suspects, to: &report)
             if suspects.unexamined > 0 {
                 report.unexamined = suspects.unexamined
                 if report.counts.allSatisfy({ $0.key == .unknown || $0.value == 0 }) {
@@ -66,6 +72,8 @@ public struct PairComparison: Sendable {
         var keys: Set<RowKey> = []
         /// What is no row of any key, by its place: of the left side, and of the right one.
         var litter: [[String: DamagedRow]] = [[:], [:]]
+        /// How many rows each side has of a key that came more often on one than on the other.
+        var repeated: [RowKey: [Int]] = [:]
         /// Beyond the limit.
         var unexamined = 0
     }
@@ -125,9 +133,10 @@ public struct PairComparison: Sendable {
                 try await hashes.take(some)
             }
         }
-        let (wanted, unexamined) = try await differing(hashes[0], hashes[1])
+        let differing = try await differing(hashes[0], hashes[1])
         var suspects = Suspects()
-        suspects.unexamined = unexamined
+        suspects.unexamined = differing.unexamined
+        let wanted = differing.hashes
         if wanted.isEmpty { return suspects }
         let found = try await both(leftRows, rightRows) { rows async throws(StoreError) in
             try await rows.keys(seed: seed, of: wanted)
@@ -165,42 +174,66 @@ public struct PairComparison: Sendable {
             }
         }
         report.rowsCompared = max(await hashes[0].count, await hashes[1].count)
-        let (differing, unexamined) = try await differing(hashes[0], hashes[1])
+        let differing = try await differing(hashes[0], hashes[1])
         var suspects = Suspects()
         suspects.keys = await hashes[0].suspects.union(await hashes[1].suspects)
         suspects.litter = [await hashes[0].litter, await hashes[1].litter]
         suspects.unexamined =
-            unexamined + (await hashes[0].unexamined) + (await hashes[1].unexamined)
-        if differing.isEmpty { return suspects }
-        let wanted = SuspectKeys(differing, key, judge.schema)
-        for side in [left, right] {
+            differing.unexamined + (await hashes[0].unexamined) + (await hashes[1].unexamined)
+        if differing.hashes.isEmpty { return suspects }
+        let wanted = SuspectKeys(differing.hashes, differing.repeated, key, judge.schema)
+        for (number, side) in [left, right].enumerated() {
             if await wanted.isComplete { break }
             let pace = ScanPace(limits.rowsPerSecond)
             try await side.rows.scan { found async throws(StoreError) in
-                await pace.wait(await wanted.take(found))
+                await pace.wait(await wanted.take(found, side: number))
             }
         }
         suspects.keys.formUnion(await wanted.keys)
+        suspects.repeated = await wanted.counts.filter { $0.value[0] != $0.value[1] }
         return suspects
+    }
+
+    private struct Differing {
+        var hashes: Set<UInt64> = []
+        /// Under which one side has several rows.
+        var repeated: Set<UInt64> = []
+        var unexamined = 0
     }
 
     private func differing(
         _ left: PairHashes, _ right: PairHashes
-    ) async throws(StoreError) -> (hashes: Set<UInt64>, unexamined: Int) {
-        var (all, unexamined): (Set<UInt64>, Int) = ([], 0)
+    ) async throws(StoreError) -> Differing {
+        var all = Differing()
         for part in 0..<RowHashes.partCount {
-            for hash in try await PairHashes.differing(left, right, part: part) {
-                if all.count < limits.examinedMax {
-                    all.insert(hash)
+            let found = try await PairHashes.differing(left, right, part: part)
+            for hash in found.hashes {
+                if all.hashes.count < limits.examinedMax {
+                    all.hashes.insert(hash)
+                    if found.repeated.contains(hash) { all.repeated.insert(hash) }
                 } else {
-                    unexamined += 1
+                    all.unexamined += 1
                 }
             }
         }
-        return (all, unexamined)
+        return all
     }
 
     // MARK: What is no row
+
+    /// Who finds rows by their keys may find one of several alone.
+    private func addRepeated(_ suspects: Suspects, to report: inout CheckReport) {
+        let known = Set(report.differences.compactMap(\.key))
+        for (key, counts) in suspects.repeated.sorted(by: { "\($0.key)" < "\($1.key)" })
+        where !known.contains(key) {
+            report.add(
+                Difference(
+                    dataset: judge.schema.dataset, key: key, verdict: .corrupt,
+                    problem:
+                        "it lies \(counts[0]) times in \(left.name), and \(counts[1]) times in "
+                        + right.name, left: nil, right: nil))
+        }
+    }
 
     /// What is no row of any key and still lies there at a second look.
     private func strange(_ suspects: Suspects) async throws(StoreError) -> [Difference] {
@@ -223,29 +256,36 @@ public struct PairComparison: Sendable {
 /// Keys, looked for by their hashes, of both sides, since each may have what the other lacks.
 private actor SuspectKeys {
     private let wanted: Set<UInt64>
+    private let repeated: Set<UInt64>
     private var missing: Set<UInt64>
     private let hashKey: SipHashKey
     private let schema: Schema
     private(set) var keys: Set<RowKey> = []
+    /// Of keys that came more than once: how often on each side.
+    private(set) var counts: [RowKey: [Int]] = [:]
     private var rows = 0
 
-    init(_ wanted: Set<UInt64>, _ hashKey: SipHashKey, _ schema: Schema) {
+    init(
+        _ wanted: Set<UInt64>, _ repeated: Set<UInt64>, _ hashKey: SipHashKey, _ schema: Schema
+    ) {
         self.wanted = wanted
+        self.repeated = repeated
         missing = wanted
         self.hashKey = hashKey
         self.schema = schema
     }
 
-    var isComplete: Bool { missing.isEmpty }
+    var isComplete: Bool { missing.isEmpty && repeated.isEmpty }
 
     /// - Returns: the rows that have come so far.
-    func take(_ found: [FoundRow]) -> Int {
+    func take(_ found: [FoundRow], side: Int) -> Int {
         for case .row(let stamped) in found {
             let key = stamped.row.key(in: schema)
             let hash = hashKey.keyHash(key)
             guard wanted.contains(hash) else { continue }
             keys.insert(key)
             missing.remove(hash)
+            if repeated.contains(hash) { counts[key, default: [0, 0]][side] += 1 }
         }
         rows += found.count
         return rows

@@ -133,12 +133,29 @@ actor PairHashes {
 
     // MARK: Two sides
 
-    /// The hashes of keys in one part under which the two sides may have other rows.
+    /// The hashes of keys in one part under which the two sides may have other rows; and those of them under
+    /// which one side has several.
     static func differing(
         _ left: PairHashes, _ right: PairHashes, part: Int
+    ) async throws(StoreError) -> (hashes: Set<UInt64>, repeated: Set<UInt64>) {
+        let sides = [try await left.exact.part(part), try await right.exact.part(part)]
+        var differing = DifferenceSearch.difference(sides[0], sides[1])
+        try await differing.formUnion(apart(left, right, part: part))
+        var repeated: Set<UInt64> = []
+        for side in sides {
+            var seen: Set<UInt64> = []
+            for entry in side where differing.contains(entry.key) {
+                if !seen.insert(entry.key).inserted { repeated.insert(entry.key) }
+            }
+        }
+        return (differing, repeated)
+    }
+
+    /// Under which values are further apart than they may be.
+    private static func apart(
+        _ left: PairHashes, _ right: PairHashes, part: Int
     ) async throws(StoreError) -> Set<UInt64> {
-        var differing = DifferenceSearch.difference(
-            try await left.exact.part(part), try await right.exact.part(part))
+        var differing: Set<UInt64> = []
         for (index, tolerance) in left.judge.tolerance {
             guard let lefts = left.tolerant[index], let rights = right.tolerant[index] else {
                 continue

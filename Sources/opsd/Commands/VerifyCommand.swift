@@ -62,12 +62,30 @@ struct VerifyCommand: AsyncParsableCommand {
         if follow, service.supervisor != nil {
             return try await VerifyProcess(configuration: configuration).run()
         }
-        let places = try places(configuration)
-        let run = try await Verification(configuration, places, limits(configuration))
+        let pairs = try pairs(configuration)
+        let places = try places(configuration, besides: pairs)
         let writer = VerificationWriter(isJSON: options.json, limit: limit)
+        var reports: [CheckReport] = []
+        if !places.isEmpty { reports = try await compare(places, configuration, writer) }
+        if follow { return }
+        reports += await PairVerification(
+            configuration: configuration, checks: pairs, limits: limits(configuration)
+        ).run(progress: writer.showProgress, show: writer.show)
+        writer.showResult(reports)
+        let outcomes = reports.map(\.outcome)
+        if outcomes.contains(.found) { throw CommandFailure(.found, "") }
+        if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+    }
+
+    /// Stores with the journal.
+    private func compare(
+        _ places: [Verification.Place], _ configuration: Configuration,
+        _ writer: VerificationWriter
+    ) async throws -> [CheckReport] {
+        let run = try await Verification(configuration, places, limits(configuration))
         if follow {
             try await run.follow(writer)
-            return
+            return []
         }
         let reports: [CheckReport]
         if let since {
@@ -86,10 +104,7 @@ struct VerifyCommand: AsyncParsableCommand {
             reports = await run.full(progress: writer.showProgress, show: writer.show)
         }
         await run.close()
-        writer.showResult(reports)
-        let outcomes = reports.map(\.outcome)
-        if outcomes.contains(.found) { throw CommandFailure(.found, "") }
-        if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+        return reports
     }
 
     private func limits(_ configuration: Configuration) -> StoreCheck.Limits {
@@ -100,8 +115,25 @@ struct VerifyCommand: AsyncParsableCommand {
         return limits
     }
 
+    /// Which stores are compared with each other: those that are named, or all where nothing is.
+    private func pairs(_ configuration: Configuration) throws -> [VerifySettings] {
+        let all = configuration.verify.filter { $0.pair != nil }
+        let isWhole = since == nil && !follow && store.isEmpty
+        if names.isEmpty { return isWhole ? all : [] }
+        let named = all.filter { names.contains($0.name) }
+        guard isWhole || named.isEmpty else {
+            throw CommandFailure(
+                .badInput,
+                "check '\(named[0].name)' compares two stores, each time all of them: leave out "
+                    + "--since, --follow and --store")
+        }
+        return named
+    }
+
     /// Which datasets are compared in which stores.
-    private func places(_ configuration: Configuration) throws -> [Verification.Place] {
+    private func places(
+        _ configuration: Configuration, besides pairs: [VerifySettings]
+    ) throws -> [Verification.Place] {
         let routes = configuration.routeTable.routes
         let nearest = { (name: String, known: [String]) in
             NearestName.nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
@@ -109,14 +141,10 @@ struct VerifyCommand: AsyncParsableCommand {
         let checks = Dictionary(
             configuration.verify.map { ($0.name, $0.dataset?.dataset) },
             uniquingKeysWith: { first, _ in first })
-        let names = try names.map { name throws(CommandFailure) in
-            if let dataset = checks[name] {
-                guard let dataset else {
-                    throw CommandFailure(
-                        .badInput, "check '\(name)' compares two stores: name it alone")
-                }
-                return dataset
-            }
+        let others = names.filter { name in !pairs.contains { $0.name == name } }
+        if others.isEmpty, !names.isEmpty { return [] }
+        let names = try others.map { name throws(CommandFailure) in
+            if case let dataset?? = checks[name] { return dataset }
             guard routes[name] == nil else { return name }
             let known = Array(checks.keys) + Array(routes.keys)
             throw CommandFailure(
@@ -133,7 +161,7 @@ struct VerifyCommand: AsyncParsableCommand {
             (names.isEmpty || names.contains($0.dataset))
                 && (store.isEmpty || store.contains($0.store))
         }
-        guard !places.isEmpty else {
+        guard !places.isEmpty || !pairs.isEmpty else {
             throw CommandFailure(
                 .badInput,
                 routes.isEmpty

@@ -55,7 +55,7 @@ struct Verification {
             let place = Place(dataset: check.schema.dataset, store: check.name)
             let begun = Timestamp.now()
             let report = await check.full { progress(place, $0) }
-            await note(report, isWhole: true, begun)
+            await book.noteAlone(report, isWhole: true, begun)
             show(report)
             reports.append(report)
         }
@@ -69,34 +69,11 @@ struct Verification {
         for check in checks {
             let begun = Timestamp.now()
             let report = await check.recent(after: sequence)
-            await note(report, isWhole: false, begun)
+            await book.noteAlone(report, isWhole: false, begun)
             show(report)
             reports.append(report)
         }
         return reports
-    }
-
-    /// On a thread of its own, because it waits for the disk.
-    private func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
-        var lock = book.lock()
-        for _ in 0..<100 where lock == nil {
-            try? await Task.sleep(for: .milliseconds(10))
-            lock = book.lock()
-        }
-        defer { withExtendedLifetime(lock) {} }
-        let problem: FileWriteError? = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { [book] in
-                do throws(FileWriteError) {
-                    try book.note(report, isWhole: isWhole, begun: begun)
-                    continuation.resume(returning: nil)
-                } catch {
-                    continuation.resume(returning: error)
-                }
-            }
-        }
-        guard let problem else { return }
-        FileHandle.standardError.write(
-            Data("the daemon will not show what was found: \(problem)\n".utf8))
     }
 
     /// The journal's last entry.

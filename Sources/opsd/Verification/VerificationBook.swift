@@ -84,6 +84,30 @@ struct VerificationBook: Sendable {
     /// Nil while another one writes: two at once would lose one's count.
     func lock() -> FileLock? { try? FileLock(path: layout.lock(of: "verify-book")) }
 
+    /// Notes what a command has found, while no other one does. On a thread of its own, because it waits for
+    /// the disk.
+    func noteAlone(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+        var lock = lock()
+        for _ in 0..<100 where lock == nil {
+            try? await Task.sleep(for: .milliseconds(10))
+            lock = self.lock()
+        }
+        defer { withExtendedLifetime(lock) {} }
+        let problem: FileWriteError? = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                do throws(FileWriteError) {
+                    try note(report, isWhole: isWhole, begun: begun)
+                    continuation.resume(returning: nil)
+                } catch {
+                    continuation.resume(returning: error)
+                }
+            }
+        }
+        guard let problem else { return }
+        FileHandle.standardError.write(
+            Data("the daemon will not show what was found: \(problem)\n".utf8))
+    }
+
     /// By dataset and store. Of these places alone: others may be of an earlier configuration.
     func pages(of places: [Verification.Place]) -> [Page] {
         places.compactMap { Self.read(path($0.dataset, $0.store)) }

@@ -43,7 +43,7 @@ final class VerificationMetrics: Sendable {
             queue.async { [self] in
                 let configuration = current()
                 let read = VerificationBook(DataLayout(configuration)).pages(
-                    of: configuration.verifiedPlaces)
+                    of: configuration.bookedPlaces)
                 pages.withLock { $0 = read }
                 continuation.resume()
             }
@@ -52,7 +52,7 @@ final class VerificationMetrics: Sendable {
 
     func collect(into sink: inout MetricsSink) {
         let configuration = current()
-        let places = Dictionary(grouping: configuration.verifiedPlaces, by: \.dataset)
+        let places = Dictionary(grouping: configuration.bookedPlaces, by: \.dataset)
         let pages = Dictionary(grouping: pages.withLock { $0 }, by: \.dataset)
         for (dataset, pages) in pages {
             let check = ("check", configuration.checkName(of: dataset))

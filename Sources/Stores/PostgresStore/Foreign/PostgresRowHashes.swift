@@ -49,7 +49,7 @@ extension PostgresRows {
     public func sums(seed: Int64) async throws(StoreError) -> [Int: Digest] {
         let sql =
             "SELECT \(keyHash(seed)) & \(Self.bucketMask), count(*), sum(\(rowHash(seed))) "
-            + "FROM \(table.sql)"
+            + "FROM \(table.sql) AS opsd_rows"
         let sums = BucketSums()
         try await inParts(of: Self.sumPages) { link, part in
             let result = try link.query("\(sql)\(part) GROUP BY 1")
@@ -74,7 +74,7 @@ extension PostgresRows {
         _ consume: @Sendable ([(key: UInt64, row: UInt64)]) async throws(StoreError) -> Void
     ) async throws(StoreError) {
         let key = keyHash(seed)
-        let sql = "SELECT \(key), \(rowHash(seed)) FROM \(table.sql)"
+        let sql = "SELECT \(key), \(rowHash(seed)) FROM \(table.sql) AS opsd_rows"
         var bits = [UInt8](repeating: 0, count: Int(Self.bucketMask + 1) / 8)
         for bucket in buckets { bits[bucket / 8] |= 1 << (bucket % 8) }
         var wanted = PostgresParameters()
@@ -103,7 +103,7 @@ extension PostgresRows {
         wanted.append("{" + hashes.map { "\(Int64(bitPattern: $0))" }.joined(separator: ",") + "}")
         let parameters = wanted
         let sql =
-            "SELECT \(keys.joined(separator: ", ")) FROM \(table.sql) JOIN "
+            "SELECT \(keys.joined(separator: ", ")) FROM \(table.sql) AS opsd_rows JOIN "
             + "(SELECT unnest($1::text::bigint[]) AS opsd_hash) AS opsd_wanted "
             + "ON opsd_hash = \(keyHash(seed))"
         let found = FoundKeys()
@@ -148,9 +148,11 @@ extension PostgresRows {
         let before = try await extent()
         var parts = stride(from: 0, to: max(before.pages, 1), by: pages).map { start in
             var terms: [String] = condition.map { [$0] } ?? []
-            if start > 0 { terms.append("ctid >= '(\(start),0)'::tid") }
+            if start > 0 { terms.append("opsd_rows.ctid >= '(\(start),0)'::tid") }
             // What was put behind the last page meanwhile belongs to the last part.
-            if start + pages < before.pages { terms.append("ctid < '(\(start + pages),0)'::tid") }
+            if start + pages < before.pages {
+                terms.append("opsd_rows.ctid < '(\(start + pages),0)'::tid")
+            }
             return terms.isEmpty ? "" : " WHERE " + terms.joined(separator: " AND ")
         }[...]
         let failure = await withTaskGroup(of: Result<Found, StoreError>.self) { group in
