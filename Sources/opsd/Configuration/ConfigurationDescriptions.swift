@@ -5,14 +5,16 @@ enum ConfigurationDescriptions {
     static let configuration = written.merging(layouts) { first, _ in first }
 
     /// A side of a pair has the same layouts as a dataset.
-    private static let layouts = Dictionary(
-        uniqueKeysWithValues: ["left", "right"].flatMap { side in
-            written.compactMap { path, text in
-                let own = "datasets.*.layout.*."
-                guard path.hasPrefix(own) else { return nil }
-                return ("verify[].\(side).layout.\(path.dropFirst(own.count))", text)
+    private static let layouts: [String: String] = {
+        let own = "datasets.*.layout.*."
+        var layouts: [String: String] = [:]
+        for (path, text) in written where path.hasPrefix(own) {
+            for side in ["left", "right"] {
+                layouts["verify[].\(side).layout.\(path.dropFirst(own.count))"] = text
             }
-        })
+        }
+        return layouts
+    }()
 
     private static let written: [String: String] = [
         "node": "The name of this machine or desk.",
