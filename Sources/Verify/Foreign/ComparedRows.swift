@@ -21,13 +21,16 @@ public protocol EngineHashedRows: ComparedRows {
     /// Tells under one seed whether two engines hash alike. Nil where this one cannot hash these rows.
     func probe(seed: Int64) async throws(StoreError) -> String?
 
-    /// The digest of the rows in each bucket, by `bucketCount` buckets of the key's hash. A sum and not an
-    /// exclusive or, in which two equal faults would cancel.
+    /// The digest of all rows. A sum and not an exclusive or, in which two equal faults would cancel.
+    func sum(seed: Int64) async throws(StoreError) -> Digest
+
+    /// The digest of the rows in each of 4,096 buckets of the key's hash, which costs half as much again.
     func sums(seed: Int64) async throws(StoreError) -> [Int: Digest]
 
     /// The hash of the key and of the whole row, of every row in some buckets, some at a time.
+    /// - Parameter buckets: nil: all.
     func hashes(
-        seed: Int64, in buckets: Set<Int>,
+        seed: Int64, in buckets: Set<Int>?,
         _ consume: @Sendable ([(key: UInt64, row: UInt64)]) async throws(StoreError) -> Void
     ) async throws(StoreError)
 

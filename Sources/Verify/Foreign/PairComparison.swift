@@ -2,8 +2,8 @@ public import Ledger
 
 /// Compares the rows of two places of which neither has a journal.
 ///
-///     engines hash → sums → hashes where sums differ → keys  ┐
-///     both are read → hashes → keys                          ┴→ each of these rows, until it is known
+///     engines hash → sum → hashes where sums differ → keys  ┐
+///     both are read → hashes → keys                         ┴→ each of these rows, until it is known
 ///
 /// Every row that is at rest is read once on each side. What the hashes tell apart is then looked at row by
 /// row on both sides: no verdict is made from a hash.
@@ -15,8 +15,9 @@ public struct PairComparison: Sendable {
     /// As the report names it.
     private let store: String
 
-    /// Of keys' hashes, as engines form them: a power of two.
-    public static let bucketCount = 4_096
+    /// Up to so many rows all hashes are asked for at once when the sums differ; of more only those in whose
+    /// buckets they do.
+    private static let wholeRowsMax = 5_000_000
 
     /// - Parameters:
     ///   - schema: of the rows that both sides give, named after the check.
@@ -78,15 +79,36 @@ public struct PairComparison: Sendable {
         var unexamined = 0
     }
 
-    /// Does something with both sides at once.
+    /// Does something with both sides at once. When one fails, the other one is told that it is in vain.
     func both<Side: Sendable, Result: Sendable>(
         _ left: Side, _ right: Side,
         _ body: @escaping @Sendable (Side) async throws(StoreError) -> Result
     ) async throws(StoreError) -> (left: Result, right: Result) {
-        async let one = outcome(of: left, body)
-        async let other = outcome(of: right, body)
-        let outcomes = (await one, await other)
-        return (try outcomes.0.get(), try outcomes.1.get())
+        let sides = [left, right]
+        var results = [Result?](repeating: nil, count: 2)
+        var failure: StoreError?
+        await withTaskGroup(of: (Int, Swift.Result<Result, StoreError>).self) { group in
+            for (number, side) in sides.enumerated() {
+                group.addTask { (number, await outcome(of: side, body)) }
+            }
+            for await (number, outcome) in group {
+                switch outcome {
+                case .success(let result): results[number] = result
+                case .failure(let error):
+                    failure = failure ?? error
+                    group.cancelAll()
+                }
+            }
+        }
+        if let failure { throw failure }
+        guard let one = results[0], let other = results[1] else {
+            throw .unavailable(store: store, problem: "it was interrupted")
+        }
+        return (one, other)
+    }
+
+    private static func checkCancelled(_ name: String) throws(StoreError) {
+        if Task.isCancelled { throw .unavailable(store: name, problem: "it was interrupted") }
     }
 
     private func outcome<Side: Sendable, Result: Sendable>(
@@ -115,34 +137,42 @@ public struct PairComparison: Sendable {
             try await rows.probe(seed: seed)
         }
         guard let probe = probes.left, probe == probes.right else { return nil }
-        let sums = try await both(leftRows, rightRows) { rows async throws(StoreError) in
-            try await rows.sums(seed: seed)
+        let sum = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+            try await rows.sum(seed: seed)
         }
-        func count(_ sums: [Int: Digest]) -> Int { sums.values.reduce(0) { $0 + Int($1.count) } }
-        report.rowsCompared = max(count(sums.left), count(sums.right))
-        let buckets = Set(sums.left.keys).union(sums.right.keys).filter {
-            sums.left[$0, default: .empty] != sums.right[$0, default: .empty]
+        let count = Int(max(sum.left.count, sum.right.count))
+        report.rowsCompared = count
+        if sum.left == sum.right { return Suspects() }
+        var differing: Set<Int>?
+        if count > Self.wholeRowsMax {
+            let sums = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+                try await rows.sums(seed: seed)
+            }
+            differing = Set(sums.left.keys).union(sums.right.keys).filter {
+                sums.left[$0, default: .empty] != sums.right[$0, default: .empty]
+            }
         }
-        if buckets.isEmpty { return Suspects() }
+        let buckets = differing
         let key = SipHashKey.random()
         let hashes = [PairHashes(judge, key, limits), PairHashes(judge, key, limits)]
         _ = try await both((leftRows, hashes[0]), (rightRows, hashes[1])) {
             side async throws(StoreError) in
             let (rows, hashes) = side
             try await rows.hashes(seed: seed, in: buckets) { some async throws(StoreError) in
+                try Self.checkCancelled(store)
                 try await hashes.take(some)
             }
         }
-        let differing = try await differing(hashes[0], hashes[1])
+        let found = try await self.differing(hashes[0], hashes[1])
         var suspects = Suspects()
-        suspects.unexamined = differing.unexamined
-        let wanted = differing.hashes
+        suspects.unexamined = found.unexamined
+        let wanted = found.hashes
         if wanted.isEmpty { return suspects }
-        let found = try await both(leftRows, rightRows) { rows async throws(StoreError) in
+        let keys = try await both(leftRows, rightRows) { rows async throws(StoreError) in
             try await rows.keys(seed: seed, of: wanted)
         }
-        suspects.keys = found.left.keys.union(found.right.keys)
-        for (side, damages) in [found.left.damaged, found.right.damaged].enumerated() {
+        suspects.keys = keys.left.keys.union(keys.right.keys)
+        for (side, damages) in [keys.left.damaged, keys.right.damaged].enumerated() {
             for damage in damages {
                 if let key = damage.key {
                     suspects.keys.insert(key)
@@ -167,6 +197,7 @@ public struct PairComparison: Sendable {
             let (rows, hashes) = side
             let pace = ScanPace(limits.rowsPerSecond)
             try await rows.scan { found async throws(StoreError) in
+                try Self.checkCancelled(store)
                 try await hashes.take(found)
                 let count = await hashes.count
                 await progress(count)

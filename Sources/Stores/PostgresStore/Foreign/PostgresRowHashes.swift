@@ -46,18 +46,32 @@ extension PostgresRows {
             + "\(seed)::bigint)"
     }
 
+    public func sum(seed: Int64) async throws(StoreError) -> Digest {
+        let sums = try await sums("0::bigint, count(*), sum(\(rowHash(seed)))", "")
+        return sums[0, default: .empty]
+    }
+
     public func sums(seed: Int64) async throws(StoreError) -> [Int: Digest] {
-        let sql =
-            "SELECT \(keyHash(seed)) & \(Self.bucketMask), count(*), sum(\(rowHash(seed))) "
-            + "FROM \(table.sql) AS opsd_rows"
+        let bucket = "\(keyHash(seed)) & \(Self.bucketMask)"
+        return try await sums("\(bucket), count(*), sum(\(rowHash(seed)))", " GROUP BY 1")
+    }
+
+    private func sums(
+        _ values: String, _ grouping: String
+    ) async throws(StoreError) -> [Int: Digest] {
+        let sql = "SELECT \(values) FROM \(table.sql) AS opsd_rows"
         let sums = BucketSums()
         try await inParts(of: Self.sumPages) { link, part in
-            let result = try link.query("\(sql)\(part) GROUP BY 1")
+            let result = try link.query(sql + part + grouping)
             return try (0..<result.rowCount).map { row in
-                // Of up to 2^63 rows, and so of no more than 39 digits.
-                guard let bucket = result.integer(row, 0), let count = result.integer(row, 1),
-                    let bytes = result.bytes(row, 2), let sum = NumericCoding.decode(bytes)
-                else { throw PostgresFailure(message: "a sum that is none") }
+                guard let bucket = result.integer(row, 0), let count = result.integer(row, 1) else {
+                    throw PostgresFailure(message: "a sum that is none")
+                }
+                // Of no rows it is null.
+                let sum = result.bytes(row, 2).flatMap(NumericCoding.decode)
+                guard let sum = sum ?? (count == 0 ? .zero : nil) else {
+                    throw PostgresFailure(message: "a sum that is none")
+                }
                 return (
                     Int(bucket),
                     Digest(sum: UInt128(truncatingIfNeeded: sum.coefficient), count: count)
@@ -70,16 +84,16 @@ extension PostgresRows {
     }
 
     public func hashes(
-        seed: Int64, in buckets: Set<Int>,
+        seed: Int64, in buckets: Set<Int>?,
         _ consume: @Sendable ([(key: UInt64, row: UInt64)]) async throws(StoreError) -> Void
     ) async throws(StoreError) {
         let key = keyHash(seed)
         let sql = "SELECT \(key), \(rowHash(seed)) FROM \(table.sql) AS opsd_rows"
         var bits = [UInt8](repeating: 0, count: Int(Self.bucketMask + 1) / 8)
-        for bucket in buckets { bits[bucket / 8] |= 1 << (bucket % 8) }
+        for bucket in buckets ?? [] { bits[bucket / 8] |= 1 << (bucket % 8) }
         var wanted = PostgresParameters()
         wanted.append(octets: bits)
-        let (parameters, isAll) = (wanted, buckets.count > Int(Self.bucketMask))
+        let (parameters, isAll) = (wanted, buckets == nil)
         let chosen = isAll ? nil : "get_bit($1, \(key) & \(Self.bucketMask)) = 1"
         try await inParts(of: Self.rowPages, where: chosen) { link, part in
             let result = try link.query(
@@ -165,7 +179,7 @@ extension PostgresRows {
             for await outcome in group {
                 do throws(StoreError) {
                     let found = try outcome.get()
-                    if failure == nil { next() }
+                    if failure == nil, !Task.isCancelled { next() }
                     try await take(found)
                 } catch {
                     failure = failure ?? error
@@ -175,6 +189,9 @@ extension PostgresRows {
             return failure
         }
         if let failure { throw failure }
+        guard parts.isEmpty else {
+            throw .unavailable(store: name, problem: "it was interrupted")
+        }
         guard try await extent().files == before.files else {
             throw .unavailable(
                 store: name, problem: "the table \(table.sql) was rewritten meanwhile")
