@@ -16,7 +16,7 @@ struct DifferenceSearch {
 
     /// - Parameter accounts: those whose rows are searched.
     func keys(in accounts: Set<String>) async throws(StoreError) -> Found {
-        let journaled = HashedRows(check)
+        let journaled = JournaledHashes(check)
         let asOf = try await journaled.run(accounts)
         let changes = try await check.journaled.changesAndDigests(
             after: min(asOf, since), in: check.schema.dataset)
@@ -27,7 +27,7 @@ struct DifferenceSearch {
         try await journaled.expectWhole(accounts, against: changes)
         let numbers = await scan.numbers(of: accounts)
         for part in 0..<RowHashes.partCount {
-            let lies = try await scan.hashes.part(part).filter { numbers.contains($0.scope) }
+            let lies = try await scan.hashes.part(part).filter { numbers.contains($0.account) }
             for hash in Self.difference(lies, try await journaled.hashes.part(part))
             where !moved.contains(hash) {
                 if differing.count < check.limits.examinedMax {
@@ -43,7 +43,7 @@ struct DifferenceSearch {
 
     /// The keys' hashes under which the two do not have the same rows.
     static func difference(
-        _ one: [RowHashes.Entry], _ other: [RowHashes.Entry]
+        _ one: [HashedRow], _ other: [HashedRow]
     ) -> Set<UInt64> {
         var sums: [UInt64: Digest] = [:]
         sums.reserveCapacity(one.count)
@@ -74,7 +74,7 @@ struct DifferenceSearch {
 }
 
 /// The hashes of rows as they were journaled.
-private actor HashedRows {
+private actor JournaledHashes {
     private let check: StoreCheck
     let hashes: RowHashes
     private var accounts = AccountNumbers()
@@ -88,13 +88,13 @@ private actor HashedRows {
     func run(_ accounts: Set<String>) async throws(StoreError) -> SequenceNumber {
         let (schema, key, hashes) = (check.schema, check.journaled.digestKey, hashes)
         return try await check.journaled.scan(schema.dataset) { rows async throws(StoreError) in
-            var entries: [RowHashes.Entry] = []
+            var entries: [HashedRow] = []
             for stamped in rows where accounts.contains(stamped.row.account(in: schema)) {
                 entries.append(
-                    RowHashes.Entry(
+                    HashedRow(
                         key: key.keyHash(stamped.row.key(in: schema)),
                         row: key.hash(stamped.row.encoded(keyCount: schema.keyCount)),
-                        scope: await self.number(of: stamped.row.account(in: schema))))
+                        account: await self.number(of: stamped.row.account(in: schema))))
             }
             try await hashes.append(entries)
         }
@@ -111,7 +111,7 @@ private actor HashedRows {
         var sums = [Digest](repeating: .empty, count: accounts.names.count)
         for part in 0..<RowHashes.partCount {
             for entry in try await hashes.part(part) where !moved.contains(entry.key) {
-                sums[Int(entry.scope)].add(entry.row)
+                sums[Int(entry.account)].add(entry.row)
             }
         }
         let found = Dictionary(zip(accounts.names, sums), uniquingKeysWith: { $1 })

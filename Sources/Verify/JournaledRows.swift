@@ -18,16 +18,23 @@ public protocol JournaledRows: Sendable {
     /// The row that an entry put; nil where it put none under this key, or is not there any more.
     func row(_ key: RowKey, putBy sequence: SequenceNumber) async throws(StoreError) -> Row?
 
-    /// The rows of a dataset that changed after an entry. Throws where the journal does not reach back so
-    /// far.
+    /// The rows of a dataset that changed after an entry, the earliest of them where there are many: the
+    /// next ones come after `through`, which is `sequence` when nothing was journaled since. Throws where
+    /// the journal does not reach back so far.
     func changes(
         after sequence: SequenceNumber, in dataset: String
     ) async throws(StoreError) -> JournaledChanges
 
-    /// The same, with the digests of all rows as they stand at the end.
+    /// All of them, however many, with the digests of all rows as they stand at the end.
     func changesAndDigests(
         after sequence: SequenceNumber, in dataset: String
     ) async throws(StoreError) -> JournaledChanges
+
+    /// The keys of a dataset's rows after one of them, in an order of their own; none after the last one. A
+    /// row that was journaled just now may be left out.
+    func keys(
+        in dataset: String, after key: RowKey?, limit: Int
+    ) async throws(StoreError) -> [RowKey]
 
     /// Every row of a dataset, some at a time, in no order. Those that change meanwhile come in one of
     /// their states, or not at all.

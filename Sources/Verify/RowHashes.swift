@@ -11,23 +11,6 @@ internal import Ledger
 ///
 /// Its thread is its own, because files block.
 actor RowHashes {
-    struct Entry: Sendable {
-        let key: UInt64
-        fileprivate let high: UInt64
-        fileprivate let low: UInt64
-        /// The account, as a number that the caller gives it.
-        let scope: Int32
-
-        var row: UInt128 { UInt128(high) << 64 | UInt128(low) }
-
-        init(key: UInt64, row: UInt128, scope: Int32) {
-            self.key = key
-            high = UInt64(truncatingIfNeeded: row >> 64)
-            low = UInt64(truncatingIfNeeded: row)
-            self.scope = scope
-        }
-    }
-
     static let partCount = 64
     private static let blockRows = 4_096
 
@@ -36,7 +19,7 @@ actor RowHashes {
 
     private let directory: String
     private let memoryMax: Int
-    private var parts = [[Entry]](repeating: [], count: partCount)
+    private var parts = [[HashedRow]](repeating: [], count: partCount)
     private var file: FileHandle?
     private var fileEnd: UInt64 = 0
     /// Where the blocks of each part lie in the file.
@@ -54,18 +37,22 @@ actor RowHashes {
 
     deinit { thread.stop() }
 
-    func append(_ entries: [Entry]) throws(StoreError) {
-        for entry in entries { parts[Int(entry.key >> 58)].append(entry) }
+    /// - Parameter accounts: the numbers of the rows' accounts, where theirs are places in it.
+    func append(_ entries: [HashedRow], _ accounts: [Int32]? = nil) throws(StoreError) {
+        for var entry in entries {
+            if let accounts { entry.account = accounts[Int(entry.account)] }
+            parts[Int(entry.key >> 58)].append(entry)
+        }
         count += entries.count
         rowsInMemory += entries.count
         if rowsInMemory > memoryMax { try spill() }
     }
 
     /// The rows of a part.
-    func part(_ number: Int) throws(StoreError) -> [Entry] {
-        var found: [Entry] = []
+    func part(_ number: Int) throws(StoreError) -> [HashedRow] {
+        var found: [HashedRow] = []
         for block in blocks[number] {
-            let bytes = block.rows * MemoryLayout<Entry>.stride
+            let bytes = block.rows * MemoryLayout<HashedRow>.stride
             let data: Data?
             do {
                 try file?.seek(toOffset: block.offset)
@@ -76,7 +63,7 @@ actor RowHashes {
             guard let data, data.count == bytes else {
                 throw .unavailable(store: directory, problem: "a block came back short")
             }
-            data.withUnsafeBytes { found += $0.bindMemory(to: Entry.self) }
+            data.withUnsafeBytes { found += $0.bindMemory(to: HashedRow.self) }
         }
         return found + parts[number]
     }
@@ -119,14 +106,5 @@ actor RowHashes {
         return .unavailable(
             store: directory,
             problem: "the hashes of the rows found no room there: \(error.localizedDescription)")
-    }
-}
-
-extension SipHashKey {
-    /// Of a row's key, for looking it up; of two keys in ten million the chance is one in 300,000 that
-    /// they share it, and then their rows are looked at one by one.
-    func keyHash(_ key: RowKey) -> UInt64 {
-        let row = Row(dataset: key.dataset, values: key.values)
-        return UInt64(truncatingIfNeeded: hash(row.encoded(keyCount: key.values.count)))
     }
 }

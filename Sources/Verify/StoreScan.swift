@@ -24,7 +24,8 @@ actor StoreScan {
 
     func run(_ progress: @escaping @Sendable (Int) async -> Void) async throws(StoreError) {
         let pace = ScanPace(check.limits.rowsPerSecond)
-        try await check.store.scan(check.schema.dataset, account: nil) {
+        let hashing = RowHashing(check.schema, check.journaled.digestKey, applied: applied)
+        try await check.store.scanHashes(check.schema.dataset, hashing) {
             found async throws(StoreError) in
             try await self.take(found)
             let count = await self.hashes.count
@@ -33,20 +34,9 @@ actor StoreScan {
         }
     }
 
-    private func take(_ found: [FoundRow]) async throws(StoreError) {
-        let (schema, key) = (check.schema, check.journaled.digestKey)
-        var entries: [RowHashes.Entry] = []
-        entries.reserveCapacity(found.count)
-        for case .row(let stamped) in found {
-            let rowKey = stamped.row.key(in: schema)
-            if stamped.sequence == .none || stamped.sequence > applied { suspect(rowKey) }
-            entries.append(
-                RowHashes.Entry(
-                    key: key.keyHash(rowKey),
-                    row: key.hash(stamped.row.encoded(keyCount: schema.keyCount)),
-                    scope: accounts.number(of: stamped.row.account(in: schema))))
-        }
-        for case .damaged(let row) in found {
+    private func take(_ found: HashedRows) async throws(StoreError) {
+        for case .row(let stamped) in found.strange { suspect(stamped.row.key(in: check.schema)) }
+        for case .damaged(let row) in found.strange {
             if let key = row.key {
                 suspect(key)
             } else if litter.count < check.limits.examinedMax {
@@ -55,7 +45,8 @@ actor StoreScan {
                 unexamined += 1
             }
         }
-        try await hashes.append(entries)
+        let numbers = found.accounts.map { accounts.number(of: $0) }
+        try await hashes.append(found.rows, numbers)
     }
 
     private func suspect(_ key: RowKey) {
@@ -85,7 +76,7 @@ actor StoreScan {
             var seen: Set<UInt64> = []
             for entry in try await hashes.part(part) {
                 if !seen.insert(entry.key).inserted { sums.repeated.insert(entry.key) }
-                if !moved.contains(entry.key) { found[Int(entry.scope)].add(entry.row) }
+                if !moved.contains(entry.key) { found[Int(entry.account)].add(entry.row) }
             }
         }
         let byAccount = Dictionary(zip(accounts.names, found), uniquingKeysWith: { $1 })

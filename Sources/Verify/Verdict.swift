@@ -68,6 +68,12 @@ public struct Difference: Sendable, Hashable {
         found = right.map { StampedRow(row: $0, sequence: .none) }
     }
 
+    /// What an earlier verification has found, of which the rest is not known any more.
+    public init(known key: RowKey, verdict: Verdict) {
+        self.init(
+            dataset: key.dataset, key: key, verdict: verdict, problem: "it was found earlier")
+    }
+
     /// Whether another look has found the same, whatever words it has for it: what a sentence says of the
     /// journal's end, or of the time that is left, is another one each time.
     func isSame(as other: Difference) -> Bool {

@@ -45,6 +45,50 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
         try expectEqual(found.count, wanted.count, "the number of rows in \(place)")
         let missing = Set(wanted.map(FoundRow.row)).subtracting(found)
         try TestSupport.expect(missing.isEmpty, "\(place) lacks \(missing.first.debugDescription)")
+        if account == nil { try await expectHashes(of: wanted, in: store, dataset) }
+    }
+
+    /// That the hashes are those of the rows' canonical encodings, and that rows beyond the sequence that was
+    /// asked for are strange, and no others.
+    private static func expectHashes(
+        of wanted: [StampedRow], in store: any ScannableStore, _ dataset: String
+    ) async throws {
+        guard let schema = RowStoreConformance.catalogue[dataset] else { return }
+        let key = SipHashKey(low: 3, high: 14)
+        let applied = wanted.map(\.sequence).max().map {
+            SequenceNumber(rawValue: $0.rawValue - 1)
+        }
+        let basket = HashBasket()
+        let hashing = RowHashing(schema, key, applied: applied ?? .none)
+        try await store.scanHashes(dataset, hashing) { found throws(StoreError) in
+            await basket.take(found)
+        }
+        let found = await basket.rows
+        try expectEqual(
+            found.sorted(),
+            wanted.map { stamped in
+                let row = stamped.row
+                return [
+                    "\(key.keyHash(row.key(in: schema)))",
+                    "\(key.hash(row.encoded(keyCount: schema.keyCount)))", row.account(in: schema),
+                ].joined(separator: " ")
+            }.sorted(), "the hashes of \(dataset)")
+        let late = wanted.filter { $0.sequence == .none || $0.sequence > applied ?? .none }
+        try expectEqual(
+            await Set(basket.strange), Set(late.map(FoundRow.row)), "the strange rows of \(dataset)"
+        )
+    }
+
+    private actor HashBasket {
+        var rows: [String] = []
+        var strange: [FoundRow] = []
+
+        func take(_ found: HashedRows) {
+            rows += found.rows.map {
+                "\($0.key) \($0.row) \(found.accounts[Int($0.account)])"
+            }
+            strange += found.strange
+        }
     }
 
     private static func at(_ number: Int64) -> SequenceNumber {

@@ -44,7 +44,7 @@ import Testing
         #expect(await step(2_000).found.map(\.verdict) == [.lag])
         #expect(await step(2_100).found.isEmpty, "once")
         copy.follow()
-        #expect(await step(2_200).mended.map(\.verdict) == [.lag])
+        #expect(await step(2_600).mended.map(\.verdict) == [.lag])
         #expect(follower.open.isEmpty)
     }
 

@@ -90,6 +90,14 @@ final class MemoryJournal: JournaledRows, Sendable {
         try await changes(after: sequence, in: dataset)
     }
 
+    func keys(
+        in dataset: String, after key: RowKey?, limit: Int
+    ) async throws(StoreError) -> [RowKey] {
+        let keys = content.withLock { Array($0.rows.keys) }.sorted { "\($0)" < "\($1)" }
+        let rest = keys.drop { candidate in key.map { "\(candidate)" <= "\($0)" } ?? false }
+        return Array(rest.prefix(limit))
+    }
+
     func row(_ key: RowKey, putBy sequence: SequenceNumber) async throws(StoreError) -> Row? {
         content.withLock { content in
             content.entries.first { $0.sequence == sequence && $0.key == key }?.row

@@ -45,10 +45,10 @@ enum PairBench {
                         desk.peerURL("one"), "positions", desk.peerURL(right), "positions",
                         "-k", "account_id", "-k", "symbol", "--threads", "\(threads)", "--json",
                     ] + columns.flatMap { ["-c", $0] })
-                let count = lines.split(separator: "\n").count
+                let count = lines.split(separator: "\n").count { $0.hasPrefix("[\"") }
                 // Each row as it is on the one side and on the other.
                 guard count == wanted.count * 2 else {
-                    throw BenchError(description: "reladiff printed \(count) lines")
+                    throw BenchError(description: "reladiff found \(count) rows")
                 }
             }
         }

@@ -13,9 +13,29 @@ public protocol ScannableStore: ReplicaStore {
         _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
     ) async throws(StoreError)
 
+    /// The same of all accounts, and of each row only what comparing takes: a store reads rows for that
+    /// several times as fast.
+    func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError)
+
     /// What lies at each of some keys of one dataset, in their order, in as few round trips as the store
     /// has for it; nil where nothing does.
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?]
+}
+
+extension ScannableStore {
+    public func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await scan(dataset, account: nil) { found async throws(StoreError) in
+            let hasher = RowHasher(hashing)
+            for row in found { hasher.append(row) }
+            try await consume(hasher.take())
+        }
+    }
 }
 
 /// What lies where a row should.

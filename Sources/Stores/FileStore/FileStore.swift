@@ -32,10 +32,13 @@ public actor FileStore: ReplicaStore {
     private var state: StoreFile?
 
     /// - Parameters:
-    ///   - path: a folder, made when it is not there.
+    ///   - path: a folder.
     ///   - layouts: of datasets that are not to lie as `FileLayout(schema:)` has it.
+    ///   - makes: whether the folder is made when it is not there; without it the store is unavailable
+    ///     then.
     public init(
-        path: String, schemas: SchemaCatalogue, layouts: [String: FileLayout] = [:]
+        path: String, schemas: SchemaCatalogue, layouts: [String: FileLayout] = [:],
+        makes: Bool = true
     ) throws(StoreError) {
         folder = Folder(root: path)
         var all: [String: FileLayout] = [:]
@@ -57,7 +60,7 @@ public actor FileStore: ReplicaStore {
             all[schema.dataset] = layout
         }
         self.layouts = all
-        try folder.makeRoot()
+        if makes { try folder.makeRoot() } else { try folder.expectRoot() }
     }
 
     deinit { thread.stop() }

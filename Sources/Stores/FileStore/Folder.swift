@@ -20,6 +20,12 @@ struct Folder: Sendable {
         try makeFolder(root)
     }
 
+    func expectRoot() throws(StoreError) {
+        guard access(root, F_OK) == 0 else {
+            throw .unavailable(store: root, problem: "there is no such folder yet")
+        }
+    }
+
     /// Nil when there is no such file.
     func identity(_ file: String) throws(StoreError) -> Identity? {
         var status = stat()

@@ -6,10 +6,33 @@ public import Ledger
 extension PostgresStore: ScannableStore {
     private static let pageRows = 10_000
     private static let findMax = 1_000
+    private static let fetch = "FETCH FORWARD \(pageRows) FROM opsd_scan"
 
     public func scan(
         _ dataset: String, account: String?,
         _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await scan(dataset, account: account, consume) { table, page in
+            (0..<page.rowCount).map { table.found(page, $0) }
+        }
+    }
+
+    public func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await scan(dataset, account: nil, consume) { table, page in
+            let hasher = RowHasher(hashing)
+            for row in 0..<page.rowCount { table.hash(page, row, hasher) }
+            return hasher.take()
+        }
+    }
+
+    /// - Parameter read: makes of a page what is handed over.
+    private func scan<Page: Sendable>(
+        _ dataset: String, account: String?,
+        _ consume: @Sendable (Page) async throws(StoreError) -> Void,
+        _ read: @escaping @Sendable (PostgresTable, PostgresResult) -> Page
     ) async throws(StoreError) {
         guard let table = try await readyTable(dataset) else { return }
         let select = try table.scan(account: account)
@@ -22,19 +45,26 @@ extension PostgresStore: ScannableStore {
                     "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 120000")
                 _ = try link.query(
                     "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
+                try link.send(Self.fetch)
             }
             while true {
-                let rows = try await connection.look(leavesTransaction: true) { link in
-                    let page = try link.query("FETCH FORWARD \(Self.pageRows) FROM opsd_scan")
-                    return (0..<page.rowCount).map { table.found(page, $0) }
+                let (page, isLast) = try await connection.look(leavesTransaction: true) { link in
+                    let page = try link.receive()
+                    let isLast = page.rowCount < Self.pageRows
+                    // The server looks for the next page while this one is read.
+                    if !isLast { try link.send(Self.fetch) }
+                    return (read(table, page), isLast)
                 }
-                if rows.isEmpty { break }
                 do throws(StoreError) {
-                    try await consume(rows)
+                    try await consume(page)
                 } catch {
-                    try? await connection.run { try $0.execute("ROLLBACK") }
+                    try? await connection.run { link in
+                        if !isLast { _ = try link.receive() }
+                        try link.execute("ROLLBACK")
+                    }
                     throw error
                 }
+                if isLast { break }
             }
             try await connection.look { try $0.execute("COMMIT") }
         }
@@ -111,6 +141,32 @@ extension PostgresTable {
                 \(wanted.joined(separator: ", "))) \
                 AS opsd_wanted (opsd_place, \(names.joined(separator: ", "))) ON \(matches)
                 """, parameters: parameters)
+    }
+
+    /// Straight from the result's bytes, where each value is a plain one.
+    fileprivate func hash(_ result: PostgresResult, _ row: Int, _ hasher: RowHasher) {
+        guard hashValues(result, row, hasher), let raw = result.integer(row, schema.fields.count)
+        else { return hasher.append(found(result, row)) }
+        if !hasher.end(SequenceNumber(rawValue: raw)) { hasher.appendStrange(found(result, row)) }
+    }
+
+    private func hashValues(_ result: PostgresResult, _ row: Int, _ hasher: RowHasher) -> Bool {
+        hasher.begin()
+        for (index, field) in schema.fields.enumerated() {
+            guard let bytes = result.bytes(row, index) else {
+                guard field.isOptional else { return false }
+                hasher.null()
+                continue
+            }
+            if field.type == .text, bytes.allSatisfy({ $0 < 0x80 }) {
+                hasher.text(bytes)
+            } else if let value = BinaryValue.decode(bytes, as: field.type) {
+                hasher.value(value)
+            } else {
+                return false
+            }
+        }
+        return true
     }
 
     fileprivate func found(_ result: PostgresResult, _ keys: [RowKey]) -> [FoundRow?] {

@@ -12,11 +12,24 @@ extension PostgresLink {
     func query(
         _ sql: String, _ parameters: PostgresParameters = PostgresParameters()
     ) throws(PostgresFailure) -> PostgresResult {
+        try send(sql, parameters)
+        return try receive()
+    }
+
+    /// The first half of a query: the server works on it until `receive`.
+    func send(
+        _ sql: String, _ parameters: PostgresParameters = PostgresParameters()
+    ) throws(PostgresFailure) {
         let sent = parameters.withPointers { types, values, lengths, formats in
             PQsendQueryParams(
                 connection, sql, Int32(parameters.count), types, values, lengths, formats, 1)
         }
         guard sent == 1 else { throw broken() }
+        // It goes on its way now, and not when the answer is waited for.
+        if PQflush(connection) < 0 { throw broken() }
+    }
+
+    func receive() throws(PostgresFailure) -> PostgresResult {
         guard let result = try drain() else { throw broken("a statement without a result") }
         return result
     }

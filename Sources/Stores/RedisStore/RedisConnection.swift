@@ -131,6 +131,13 @@ public actor RedisConnection: PooledConnection {
         return replies
     }
 
+    /// The same, for whoever looks at each reply once.
+    func read(_ count: Int, into replies: FlatReplies) throws(StoreError) {
+        guard let context else { throw unavailable("the connection is closed") }
+        guard replies.read(count, from: context) else { throw broken(context) }
+        awaited -= count
+    }
+
     private func broken(_ context: UnsafeMutablePointer<redisContext>) -> StoreError {
         let problem = String(cString: opsd_redis_problem(context))
         disconnect()

@@ -15,6 +15,16 @@ extension RedisStore: ScannableStore {
         }
     }
 
+    public func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        let coding = try coding(dataset)
+        try await pool.with { connection async throws(StoreError) in
+            try await connection.scanHashes(coding, hashing, consume)
+        }
+    }
+
     public func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
         guard let dataset = keys.first?.dataset else { return [] }
         let coding = try coding(dataset)
@@ -44,6 +54,40 @@ extension RedisConnection {
         }
     }
 
+    fileprivate func scanHashes(
+        _ coding: RowCoding, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        guard coding.isPlain else {
+            return try await scan(coding, account: nil) { found async throws(StoreError) in
+                let hasher = RowHasher(hashing)
+                for row in found { hasher.append(row) }
+                try await consume(hasher.take())
+            }
+        }
+        let scan = PlainScan(coding, hashing)
+        var walk = KeyWalk(pattern: coding.pattern)
+        while let keys = try nextKeys(&walk) {
+            let some = keys.filter { coding.mayHold(nil, $0) }
+            for group in try groups(of: some, coding) {
+                switch group {
+                case .damaged(let found):
+                    for row in found { scan.hasher.append(row) }
+                case .whole(let keys): try hash(keys, scan)
+                case .large(let key):
+                    var walk = FieldWalk(key: key)
+                    while let fields = try nextFields(&walk) {
+                        for case let row? in try cells(coding, [(key, fields)]) {
+                            scan.hasher.append(row)
+                        }
+                        try await consume(scan.hasher.take())
+                    }
+                }
+                try await consume(scan.hasher.take())
+            }
+        }
+    }
+
     private func each(
         _ keys: [[UInt8]], _ coding: RowCoding, _ account: String?,
         _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
@@ -60,26 +104,49 @@ extension RedisConnection {
             }
             return
         }
-        let (sizes, damage) = try sizes(coding, keys)
-        try await hand(damage.values.map(FoundRow.damaged))
-        var some: [[UInt8]] = []
-        var count = 0
-        for (key, size) in sizes {
-            if size > Self.cellsMax {
+        for group in try groups(of: keys, coding) {
+            switch group {
+            case .damaged(let found): try await hand(found)
+            case .whole(let keys): try await hand(try whole(coding, keys))
+            case .large(let key):
                 var walk = FieldWalk(key: key)
                 while let fields = try nextFields(&walk) {
                     try await hand(try cells(coding, [(key, fields)]).compactMap(\.self))
                 }
+            }
+        }
+    }
+
+    /// Some of what lies in keys that hold many rows.
+    private enum Group {
+        case damaged([FoundRow])
+        /// Keys that may be read at once.
+        case whole([[UInt8]])
+        /// One that is read bit by bit.
+        case large([UInt8])
+    }
+
+    private func groups(
+        of keys: [[UInt8]], _ coding: RowCoding
+    ) throws(StoreError) -> [Group] {
+        let (sizes, damage) = try sizes(coding, keys)
+        var groups: [Group] = damage.isEmpty ? [] : [.damaged(damage.values.map(FoundRow.damaged))]
+        var some: [[UInt8]] = []
+        var count = 0
+        for (key, size) in sizes {
+            if size > Self.cellsMax {
+                groups.append(.large(key))
                 continue
             }
             if count + size > Self.cellsMax {
-                try await hand(try whole(coding, some))
+                groups.append(.whole(some))
                 (some, count) = ([], 0)
             }
             some.append(key)
             count += size
         }
-        if !some.isEmpty { try await hand(try whole(coding, some)) }
+        if !some.isEmpty { groups.append(.whole(some)) }
+        return groups
     }
 }
 

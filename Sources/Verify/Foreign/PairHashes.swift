@@ -35,14 +35,14 @@ actor PairHashes {
     /// As an engine has hashed them.
     func take(_ hashed: [(key: UInt64, row: UInt64)]) async throws(StoreError) {
         try await exact.append(
-            hashed.map { RowHashes.Entry(key: $0.key, row: UInt128($0.row), scope: 0) })
+            hashed.map { HashedRow(key: $0.key, row: UInt128($0.row), account: 0) })
     }
 
     func take(_ found: [FoundRow]) async throws(StoreError) {
         let schema = judge.schema
-        var entries: [RowHashes.Entry] = []
+        var entries: [HashedRow] = []
         entries.reserveCapacity(found.count)
-        var numbers: [Int: [RowHashes.Entry]] = [:]
+        var numbers: [Int: [HashedRow]] = [:]
         for found in found {
             switch found {
             case .row(let stamped):
@@ -57,9 +57,9 @@ actor PairHashes {
                     row = Row(dataset: row.dataset, values: values)
                 }
                 entries.append(
-                    RowHashes.Entry(
+                    HashedRow(
                         key: key, row: hashKey.hash(row.encoded(keyCount: schema.keyCount)),
-                        scope: 0))
+                        account: 0))
             case .damaged(let damaged): take(damaged)
             }
         }
@@ -85,9 +85,9 @@ actor PairHashes {
         case other
     }
 
-    private func number(_ value: Value, _ key: UInt64) -> RowHashes.Entry {
-        func entry(_ form: Form, _ bits: UInt128) -> RowHashes.Entry {
-            RowHashes.Entry(key: key, row: bits, scope: form.rawValue)
+    private func number(_ value: Value, _ key: UInt64) -> HashedRow {
+        func entry(_ form: Form, _ bits: UInt128) -> HashedRow {
+            HashedRow(key: key, row: bits, account: form.rawValue)
         }
         switch value {
         case .null: return entry(.null, 0)
@@ -161,7 +161,7 @@ actor PairHashes {
                 continue
             }
             let most = most(tolerance, left.judge.schema.fields[index].type)
-            var values: [UInt64: RowHashes.Entry] = [:]
+            var values: [UInt64: HashedRow] = [:]
             for entry in try await lefts.part(part) {
                 // Of several rows of one key it is not told here which belongs to which.
                 if values.updateValue(entry, forKey: entry.key) != nil {
@@ -181,10 +181,10 @@ actor PairHashes {
     }
 
     private static func isNear(
-        _ one: RowHashes.Entry, _ other: RowHashes.Entry, _ most: UInt128
+        _ one: HashedRow, _ other: HashedRow, _ most: UInt128
     ) -> Bool {
-        if one.row == other.row, one.scope == other.scope { return true }
-        guard one.scope == Form.number.rawValue, other.scope == Form.number.rawValue else {
+        if one.row == other.row, one.account == other.account { return true }
+        guard one.account == Form.number.rawValue, other.account == Form.number.rawValue else {
             return false
         }
         let (apart, isTooMuch) = Int128(truncatingIfNeeded: one.row)

@@ -9,9 +9,28 @@ import Synchronization
 final class LateStore: ScannableStore {
     private let open: @Sendable () throws(StoreError) -> any ScannableStore
     private let opened = Mutex<(any ScannableStore)?>(nil)
+    /// Whether a store that is a file is opened anew when it is not available: another one may lie in its
+    /// place.
+    private let isReading: Bool
 
-    init(_ open: @escaping @Sendable () throws(StoreError) -> any ScannableStore) {
+    init(
+        isReading: Bool = false,
+        _ open: @escaping @Sendable () throws(StoreError) -> any ScannableStore
+    ) {
+        self.isReading = isReading
         self.open = open
+    }
+
+    private func reading<Result>(
+        _ body: (any ScannableStore) async throws(StoreError) -> Result
+    ) async throws(StoreError) -> Result {
+        let store = try await store()
+        do {
+            return try await body(store)
+        } catch {
+            if isReading, pooled == nil, case .unavailable = error { opened.withLock { $0 = nil } }
+            throw error
+        }
     }
 
     /// Opened by two at once, the second one is used: each is a view of the same copy.
@@ -55,7 +74,7 @@ final class LateStore: ScannableStore {
         try await store().digests()
     }
     func position() async throws(StoreError) -> StorePosition {
-        try await store().position()
+        try await reading { store async throws(StoreError) in try await store.position() }
     }
     func begin(
         _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
@@ -74,10 +93,19 @@ final class LateStore: ScannableStore {
         _ dataset: String, account: String?,
         _ consume: @Sendable ([FoundRow]) async throws(StoreError) -> Void
     ) async throws(StoreError) {
-        try await store().scan(dataset, account: account, consume)
+        try await reading { store async throws(StoreError) in
+            try await store.scan(dataset, account: account, consume)
+        }
     }
+    func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        try await store().scanHashes(dataset, hashing, consume)
+    }
+
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
-        try await store().find(keys)
+        try await reading { store async throws(StoreError) in try await store.find(keys) }
     }
 }
 

@@ -139,6 +139,15 @@ extension MeteredStore: ScannableStore where Store: ScannableStore {
         try await store.scan(dataset, account: account, consume)
     }
 
+    func scanHashes(
+        _ dataset: String, _ hashing: RowHashing,
+        _ consume: @Sendable (HashedRows) async throws(StoreError) -> Void
+    ) async throws(StoreError) {
+        let done = measure(.scan)
+        defer { done() }
+        try await store.scanHashes(dataset, hashing, consume)
+    }
+
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
         let done = measure(.find)
         defer { done() }

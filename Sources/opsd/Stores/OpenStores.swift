@@ -22,7 +22,10 @@ struct OpenStores: Sendable {
     func all() -> [String: LateStore] {
         Dictionary(
             configuration.stores.map { settings in
-                (settings.name, LateStore { () throws(StoreError) in try open(settings) })
+                (
+                    settings.name,
+                    LateStore(isReading: isReading) { () throws(StoreError) in try open(settings) }
+                )
             }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -64,7 +67,8 @@ struct OpenStores: Sendable {
                 throw Self.refused(settings, "layout of \(schema.dataset): \(error)")
             }
         }
-        return try FileStore(path: settings.path ?? "", schemas: schemas, layouts: fileLayouts)
+        return try FileStore(
+            path: settings.path ?? "", schemas: schemas, layouts: fileLayouts, makes: !isReading)
     }
 
     /// - Parameter layout: nil for the store's own.

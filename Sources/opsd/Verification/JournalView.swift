@@ -28,7 +28,11 @@ actor JournalView: JournaledRows {
     /// Each row that is in the tail, as it stands at its end.
     private var newest: [RowKey: JournaledRow] = [:]
     private var isForgetting = false
+    private var advancedAt: ContinuousClock.Instant?
 
+    private static let freshness = Duration.milliseconds(50)
+    /// Of what has changed, so many rows at a time, and so many entries.
+    private static let changedRowsMax = 10_000
     private static let pageEntries = 2_000
     private static let pageBytes = 16 << 20
     /// About how many changes are kept for those who ask what has changed.
@@ -109,26 +113,60 @@ actor JournalView: JournaledRows {
         let before = SequenceNumber(rawValue: sequence.rawValue - 1)
         try read(after: before, through: sequence) { entry in
             found = entry.rows.first { $0.key == key }?.row
+            return true
         }
         return found
     }
 
+    /// Whether what was journaled after an entry is still there.
+    func reachesBack(to sequence: SequenceNumber) throws(StoreError) -> Bool {
+        do throws(JournalError) {
+            _ = try reader.entries(after: sequence, limit: 1)
+            return true
+        } catch {
+            if case .deleted = error { return false }
+            throw Self.failure(error)
+        }
+    }
+
+    /// Many followers ask, so what is known is good enough for a moment.
     func changes(
         after sequence: SequenceNumber, in dataset: String
     ) throws(StoreError) -> JournaledChanges {
-        try advance()
-        var changes = JournaledChanges(through: end, rows: [:])
+        if advancedAt.map({ $0 + Self.freshness < .now }) ?? true { try advance() }
+        return try changes(after: sequence, in: dataset, rowsMax: Self.changedRowsMax)
+    }
+
+    /// - Parameter rowsMax: with so many the rest is left for the next one.
+    private func changes(
+        after sequence: SequenceNumber, in dataset: String, rowsMax: Int
+    ) throws(StoreError) -> JournaledChanges {
+        var changes = JournaledChanges(through: max(sequence, end), rows: [:])
+        var entriesLeft = rowsMax
+        func take(_ entry: TailEntry) -> Bool {
+            for row in entry.rows where row.key.dataset == dataset { changes.rows[row.key] = row }
+            entriesLeft -= 1
+            let isEnough = changes.rows.count >= rowsMax || entriesLeft <= 0
+            if isEnough { changes.through = entry.sequence }
+            return !isEnough
+        }
         if sequence < tailStart {
-            try read(after: sequence, through: tailStart) { entry in
-                for row in entry.rows where row.key.dataset == dataset {
-                    changes.rows[row.key] = row
-                }
-            }
+            guard try read(after: sequence, through: tailStart, take) else { return changes }
         }
         for entry in tail[tail.partitioningIndex(after: sequence)...] {
-            for row in entry.rows where row.key.dataset == dataset { changes.rows[row.key] = row }
+            guard take(entry) else { break }
         }
         return changes
+    }
+
+    func keys(
+        in dataset: String, after key: RowKey?, limit: Int
+    ) async throws(StoreError) -> [RowKey] {
+        guard let schema = catalogue[dataset] else { return [] }
+        var query = RowQuery(dataset: dataset)
+        query.afterKey = key?.values
+        query.limit = limit
+        return try await checkpoint.rows(query).map { $0.row.key(in: schema) }
     }
 
     func changesAndDigests(
@@ -137,7 +175,8 @@ actor JournalView: JournaledRows {
         let stamps = try await beforeTail { () async throws(StoreError) in
             try await checkpoint.digestsAsApplied()
         }
-        var changes = try changes(after: sequence, in: dataset)
+        try advance()
+        var changes = try changes(after: sequence, in: dataset, rowsMax: .max)
         for stamp in stamps.digests where stamp.scope.dataset == dataset {
             changes.digests[stamp.scope] = stamp.digest
         }
@@ -188,16 +227,21 @@ actor JournalView: JournaledRows {
             tail.append(entry)
             tailRows += entry.rows.count
             for row in entry.rows { newest[row.key] = row }
+            return true
         }
+        advancedAt = .now
         if tailRows > Self.tailRowsMax, !isForgetting {
             isForgetting = true
             Task { await forget() }
         }
     }
 
+    /// - Parameter take: false: no more are wanted.
+    /// - Returns: whether it came to the end.
+    @discardableResult
     private func read(
-        after sequence: SequenceNumber, through last: SequenceNumber?, _ take: (TailEntry) -> Void
-    ) throws(StoreError) {
+        after sequence: SequenceNumber, through last: SequenceNumber?, _ take: (TailEntry) -> Bool
+    ) throws(StoreError) -> Bool {
         var position = sequence
         while true {
             let entries: [Entry]
@@ -208,11 +252,11 @@ actor JournalView: JournaledRows {
                 throw Self.failure(error)
             }
             for entry in entries {
-                if let last, entry.sequence > last { return }
-                take(try tailEntry(entry))
+                if let last, entry.sequence > last { return true }
+                guard take(try tailEntry(entry)) else { return false }
                 position = entry.sequence
             }
-            if entries.isEmpty { return }
+            if entries.isEmpty { return true }
         }
     }
 

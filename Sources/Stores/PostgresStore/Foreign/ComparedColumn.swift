@@ -49,11 +49,6 @@ public struct ComparedColumn: Sendable, Hashable {
         }
     }
 
-    /// The value so that what is the same has the same bytes.
-    func hashed(as wanted: FieldType) -> String {
-        wanted == .decimal ? "trim_scale(\(value(as: wanted)))" : value(as: wanted)
-    }
-
     /// The condition that the column has the value `mark`, which is of the field's own type. It uses an
     /// index of the column where there is one; the database may find more than is the same.
     func equals(_ mark: String, as wanted: FieldType) -> String {

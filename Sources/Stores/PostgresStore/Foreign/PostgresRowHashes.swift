@@ -3,11 +3,10 @@ public import Ledger
 
 /// The engine's own hashing of a table's rows.
 ///
-/// A row's hash is of the bytes in which PostgreSQL sends it, each value in the type of its field and
-/// without what does not matter: 1.50 as 1.5, a time as an instant, a text in UTF-8, null as null. These
-/// bytes go into one hash of 64 bits under the seed, not field by field: PostgreSQL's hashes of numbers know
-/// no sign, those of times have 32 bits, and sums of hashes of fields do not notice when two rows swap a
-/// value.
+/// PostgreSQL's hash of a row is what its hash joins go by, so what is the same value has the same hash, 1.50
+/// and 1.5000 too. What it passes over is added: of a number the sign, of times and whole numbers half of
+/// their bits. It adds up the hashes of the fields, so that two rows which swap a value would have the same
+/// sum; therefore it is hashed once more.
 ///
 /// A table is read in parts by its pages, each part by a statement of its own, so that several connections
 /// share the work and none is silent for long.
@@ -24,26 +23,49 @@ extension PostgresRows {
         guard table.hasPages, table.isUTF8, table.serverVersion >= Self.versionMin,
             !schema.fields.contains(where: { $0.type == .json })
         else { return nil }
-        let sql = """
-            SELECT hash_record_extended(row(record_send(row('a'::text, 1::bigint, trim_scale(-1.50), \
-            '2001-02-03 04:05:06+00'::timestamptz, true, NULL::text))), \(seed)::bigint)::text \
-            || ' ' || hash_record_extended(row('ä'::text COLLATE "C", 1::bigint, 1.5), \
-            \(seed)::bigint)::text
-            """
+        let samples: [(FieldType, String)] = [
+            (.text, "'\u{E4}'::text"), (.integer, "-1::bigint"), (.decimal, "-1.50::numeric"),
+            (.timestamp, "'2001-02-03 04:05:06+00'::timestamptz"), (.boolean, "true"),
+            (.text, "NULL::text"),
+        ]
+        let row = Self.hash(samples.map { Self.parts(of: $1, $0) }, seed)
+        let key = Self.mixed(samples.map(\.1), seed)
+        let sql = "SELECT (\(row))::text || ' ' || (\(key))::text"
         return try await look { link in try link.query(sql).text(0, 0) }
     }
 
     private func keyHash(_ seed: Int64) -> String {
         let keys = zip(columns, schema.keyFields).map { column, field in
-            column.hashed(as: field.type) + (field.type == .text ? " COLLATE \"C\"" : "")
+            column.value(as: field.type) + (field.type == .text ? " COLLATE \"C\"" : "")
         }
-        return "hash_record_extended(row(\(keys.joined(separator: ", "))), \(seed)::bigint)"
+        return Self.mixed(keys, seed)
     }
 
     private func rowHash(_ seed: Int64) -> String {
-        let fields = zip(columns, schema.fields).map { $0.hashed(as: $1.type) }
-        return "hash_record_extended(row(record_send(row(\(fields.joined(separator: ", "))))), "
-            + "\(seed)::bigint)"
+        Self.hash(
+            zip(columns, schema.fields).map { Self.parts(of: $0.value(as: $1.type), $1.type) }, seed
+        )
+    }
+
+    private static func hash(_ parts: [String], _ seed: Int64) -> String {
+        mixed(["int8send(\(mixed(parts, seed)))"], seed)
+    }
+
+    private static func mixed(_ parts: [String], _ seed: Int64) -> String {
+        "hash_record_extended(row(\(parts.joined(separator: ", "))), \(seed)::bigint)"
+    }
+
+    /// What goes into the hash of a value.
+    private static func parts(of value: String, _ type: FieldType) -> String {
+        switch type {
+        // By its bytes, whatever the column takes for the same.
+        case .text, .json: "\(value) COLLATE \"C\""
+        case .integer: "int8send(\(value))"
+        case .decimal:
+            "\(value), CASE WHEN \(value) < 0 THEN 1 WHEN \(value) = 'NaN' THEN 2 ELSE 0 END"
+        case .timestamp: "timestamptz_send(\(value))"
+        case .boolean: value
+        }
     }
 
     public func sum(seed: Int64) async throws(StoreError) -> Digest {
