@@ -46,6 +46,7 @@ soak:  ## the long runs and the large counts
 	@scripts/dependencies run test
 	OPSD_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) OPSD_STORE_CRASH_ROUNDS=$$((10 * $(OPSD_CRASH_ROUNDS))) \
 		swift test $(SWIFT_FLAGS) --filter CrashTests
+	OPSD_REPAIR_ROWS=10000 OPSD_REPAIR_KILLS=20 swift test $(SWIFT_FLAGS) --filter RepairCrashTests
 	OPSD_RELOADS=1000 swift test $(SWIFT_FLAGS) --filter ReloadTests
 	OPSD_SCRAPE_SECONDS=300 swift test $(SWIFT_FLAGS) --filter PrometheusTests
 

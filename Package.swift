@@ -96,7 +96,7 @@ let package = Package(
             name: "SQLiteStore", dependencies: ["Ledger", grdb, sqlite],
             path: "Sources/Stores/SQLiteStore", swiftSettings: house),
         .target(
-            name: "FileStore", dependencies: ["Connections", "ExactJSON", "Ledger"],
+            name: "FileStore", dependencies: ["Connections", "ExactJSON", "Ledger", crypto],
             path: "Sources/Stores/FileStore", swiftSettings: house),
         .target(
             name: "PostgresStore", dependencies: ["Connections", "CPostgres", "Ledger"],

@@ -111,11 +111,11 @@ extension APIError {
         let status: HTTPResponse.Status
         var retryAfterSeconds: Int?
         switch refusal {
-        case .unknownAccount, .unknownOrder, .unknownRow: status = .notFound
+        case .unknownAccount, .unknownOrder, .unknownRow, .unknownRepair: status = .notFound
         case .accountClosed, .risk, .insufficientFunds, .insufficientPosition, .notCancelable,
             .notResolvable, .invalid:
             status = .unprocessableContent
-        case .clientOrderIDTaken: status = .conflict
+        case .clientOrderIDTaken, .notInState: status = .conflict
         case .conditionFailed: status = .preconditionFailed
         case .tooManyRows, .tooManyRowBytes:
             status = .init(code: 507, reasonPhrase: "Insufficient Storage")

@@ -22,6 +22,9 @@ public struct ChangeFollower: Sendable {
         var suspicion = RowSuspicion()
         /// The entry after which it changed; nil for one that others suspect.
         var after: SequenceNumber?
+        /// It was as journaled, and is looked at once more then: what somebody does to a row that he saw
+        /// change comes a moment after the change.
+        var secondAt: ContinuousClock.Instant?
     }
 
     private let check: StoreCheck
@@ -42,6 +45,7 @@ public struct ChangeFollower: Sendable {
     /// With so many waiting, no further ones are taken up in a step.
     private static let waitingMax = 20_000
     private static let batchRows = 1_000
+    private static let secondPause = Duration.seconds(1)
     /// Of what was found, so many are looked at again so often.
     private static let openRows = 1_000
     private static let openPause = Duration.milliseconds(500)
@@ -103,8 +107,8 @@ public struct ChangeFollower: Sendable {
         }
         guard waiting.count < Self.waitingMax else { return }
         let changes = try await check.journaled.changes(after: position, in: check.schema.dataset)
-        for key in changes.rows.keys where waiting[key] == nil {
-            waiting[key] = Waiting(after: position)
+        for key in changes.rows.keys where waiting[key].map({ $0.secondAt != nil }) ?? true {
+            waiting[key] = Waiting(after: waiting[key]?.after ?? position)
         }
         self.position = changes.through
     }
@@ -116,6 +120,7 @@ public struct ChangeFollower: Sendable {
     ) -> [RowKey] {
         var due: [RowKey] = []
         for (key, row) in waiting {
+            if let secondAt = row.secondAt, secondAt > now { continue }
             if row.suspicion.awaited ?? .none <= applied {
                 due.append(key)
             } else if let difference = row.suspicion.difference {
@@ -163,7 +168,9 @@ public struct ChangeFollower: Sendable {
         var row = waiting[key] ?? Waiting()
         switch row.suspicion.take(difference, at: now) {
         case .equal:
-            waiting[key] = nil
+            let isSecond = row.secondAt != nil || row.after == nil
+            waiting[key] =
+                isSecond ? nil : Waiting(after: row.after, secondAt: now + Self.secondPause)
             if let mended = open.removeValue(forKey: key) { step.mended.append(mended) }
         case .wrong(let difference): say(difference, of: key, &step)
         case .open:

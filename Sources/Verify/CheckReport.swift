@@ -57,7 +57,8 @@ public struct CheckReport: Sendable {
         if difference.verdict == .unknown { fail(difference.problem) }
     }
 
-    mutating func fail(_ problem: String) {
+    /// Something could not be told.
+    public mutating func fail(_ problem: String) {
         if !problems.contains(problem), problems.count < 20 { problems.append(problem) }
     }
 }

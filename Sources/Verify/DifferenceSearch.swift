@@ -74,7 +74,7 @@ struct DifferenceSearch {
 }
 
 /// The hashes of rows as they were journaled.
-private actor JournaledHashes {
+actor JournaledHashes {
     private let check: StoreCheck
     let hashes: RowHashes
     private var accounts = AccountNumbers()

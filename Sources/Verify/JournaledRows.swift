@@ -36,6 +36,12 @@ public protocol JournaledRows: Sendable {
         in dataset: String, after key: RowKey?, limit: Int
     ) async throws(StoreError) -> [RowKey]
 
+    /// What the rows of each account added up to at an entry; nil where that is not known any more, because
+    /// the entry is too old.
+    func digests(
+        of dataset: String, asOf sequence: SequenceNumber
+    ) async throws(StoreError) -> [DigestScope: Digest]?
+
     /// Every row of a dataset, some at a time, in no order. Those that change meanwhile come in one of
     /// their states, or not at all.
     /// - Returns: the entry as of which the other rows are.

@@ -44,6 +44,17 @@ extension StoreCheck {
         return report
     }
 
+    /// Throws `damaged` where what a store is compared with does not itself add up to the journal's digests.
+    public func expectWholeJournaled() async throws(StoreError) {
+        let head = try await journaled.head()
+        let known = try await journaled.changesAndDigests(after: head, in: schema.dataset)
+        let accounts = Set(known.digests.keys.map(\.account))
+        let hashes = JournaledHashes(self)
+        let asOf = try await hashes.run(accounts)
+        let changes = try await journaled.changesAndDigests(after: asOf, in: schema.dataset)
+        try await hashes.expectWhole(accounts, against: changes)
+    }
+
     /// How many rows there should be.
     public func journaledCount() async throws(StoreError) -> Int {
         let changes = try await journaled.changesAndDigests(
@@ -87,7 +98,7 @@ private actor StrayWalk {
         }
         let digestKey = check.journaled.digestKey
         try await hashes.append(
-            keys.map { RowHashes.Entry(key: digestKey.keyHash($0), row: 0, scope: 0) })
+            keys.map { HashedRow(key: digestKey.keyHash($0), row: 0, account: 0) })
         for row in try await check.journaled.rows(keys) where row.row == nil { suspect(row.key) }
     }
 
@@ -137,18 +148,19 @@ public struct ScrubPace: Sendable {
     private var seconds: Double { cycle / .seconds(1) * Self.walkPart }
 
     /// - Parameters:
-    ///   - rest: rows that are still to be looked at in the cycle.
+    ///   - rest: of `rows`, those that are still to be looked at in the cycle.
     ///   - elapsed: since it began.
-    public func rowsPerSecond(rest: Int, elapsed: Duration) -> Double {
+    public func rowsPerSecond(rows: Int, rest: Int, elapsed: Duration) -> Double {
         let left = max(seconds - elapsed / .seconds(1), seconds / 20)
-        return min(Double(max(rest, 1)) / left, Self.rowsPerSecondMax)
+        let even = Double(max(rows, 1)) / seconds
+        return min(max(even, Double(rest) / left), Self.rowsPerSecondMax)
     }
 
     /// Rows to look at at once, and how long after their beginning the next ones are.
-    public func page(rest: Int, elapsed: Duration) -> (rows: Int, pause: Duration) {
-        let rate = rowsPerSecond(rest: rest, elapsed: elapsed)
-        let rows = max(1, min(Self.pageRowsMax, (rate * Self.pageSeconds).rounded()))
-        return (Int(rows), .seconds(rows / rate))
+    public func page(rows: Int, rest: Int, elapsed: Duration) -> (rows: Int, pause: Duration) {
+        let rate = rowsPerSecond(rows: rows, rest: rest, elapsed: elapsed)
+        let page = max(1, min(Self.pageRowsMax, (rate * Self.pageSeconds).rounded()))
+        return (Int(page), .seconds(page / rate))
     }
 
     /// Of the walk through the store, which has about so many rows.

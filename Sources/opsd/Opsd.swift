@@ -16,7 +16,8 @@ struct Opsd: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, CoreCommand.self,
             PaperBrokerCommand.self, AccountCommand.self, OrderCommand.self, ServiceCommand.self,
-            JobCommand.self, JournalCommand.self, VerifyCommand.self, RebuildCommand.self,
+            JobCommand.self, JournalCommand.self, VerifyCommand.self, RepairCommand.self,
+            ReviewCommand.self, RebuildCommand.self,
             MigrateCommand.self, TokenCommand.self, SecretCommand.self,
         ])
 

@@ -19,8 +19,9 @@ struct StoreDesk {
     ///   - redis: the test's own; without one the desk supervises a redis-server that flushes its log
     ///     every second.
     ///   - timeout: of the stores.
+    ///   - checks: the entries of `verify`, a line each.
     static func run(
-        redis: RedisServer? = nil, timeout: String = "5s",
+        redis: RedisServer? = nil, timeout: String = "5s", checks: [String] = [],
         _ body: (StoreDesk) async throws -> Void
     ) async throws {
         let postgres = try await PostgresServer()
@@ -52,6 +53,9 @@ struct StoreDesk {
               cash_flows: {old: local, new: record, also: [hot]}
 
             """
+        if !checks.isEmpty {
+            settings.sections += "verify:\n" + checks.map { "  - \($0)\n" }.joined()
+        }
         try await Desk.run(settings, starts: false) { desk in
             try FileManager.default.createDirectory(
                 atPath: desk.data + "/redis", withIntermediateDirectories: false)

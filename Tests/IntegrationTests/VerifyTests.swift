@@ -168,7 +168,7 @@ extension RealProcesses {
 }
 
 /// Does to stores what people, programs and disks do to them.
-private struct Vandal {
+struct Vandal {
     private let stores: StoreDesk
     private let accounts: [String]
 
@@ -287,5 +287,5 @@ private struct Vandal {
 }
 
 extension String {
-    fileprivate var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
+    var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 }

@@ -43,7 +43,7 @@ import Testing
     /// The series that a scrape shows.
     private func scrape() async -> Set<String> {
         let configuration = configuration
-        let metrics = VerificationMetrics(current: { configuration })
+        let metrics = VerificationMetrics(configuration)
         let registry = MetricsRegistry(descriptions: VerificationMetrics.descriptions)
         registry.addCollector(metrics.collect)
         await metrics.refresh()

@@ -91,6 +91,21 @@ import Testing
         #expect(without.verify == [] && without.verifyService == nil && without.jobs == [])
     }
 
+    /// It is another process then, also for a daemon that finds it running.
+    @Test func otherChecksMakeItAnotherProcess() throws {
+        func environment(_ text: String) throws -> [String: String] {
+            let configuration = try folder.load(text)
+            let all = ServiceSpecification.all(of: configuration)
+            return all.first { $0.name == "verify" }?.environment ?? [:]
+        }
+        let one = try environment(Self.contract)
+        #expect(one == (try environment(Self.contract)) && one.count == 1)
+        #expect(one == (try environment(Self.contract.replacing("0 3", with: "0 4"))))
+        #expect(one == (try environment(Self.contract.replacing("every: 10m", with: "every: 1m"))))
+        #expect(one != (try environment(Self.contract.replacing("every: 2h", with: "every: 3h"))))
+        #expect(one != (try environment(Self.contract.replacing("rows: 50", with: "rows: 51"))))
+    }
+
     @Test func theSummaryShowsThem() throws {
         let text = ConfigurationSummary(try folder.load(Self.contract)).description
         for line in [

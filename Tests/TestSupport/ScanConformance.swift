@@ -100,7 +100,7 @@ public struct ScanConformance: Sendable, CustomStringConvertible {
     }
 
     /// Names that mean something in one store or another, and such that look alike.
-    private static let awkward = [
+    static let awkward = [
         "", " ", "a b", "%", "%41", ":", "a:b", "a/b", "..", ".a", "*", "?", "[a]", "\\", "'", "\"",
         "a,b", "a\nb", "\r", "\t", "\u{1}", "\u{7F}", "é", "e\u{301}", "漢😀", "{a}", "None", "null",
         "0", "-1", "'; DROP TABLE samples; --", "$1", "A", "a",

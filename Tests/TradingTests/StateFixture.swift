@@ -103,6 +103,7 @@ struct StateEssence: Equatable {
     let accounts: [String: AccountState]
     let risk: [String: RiskDay]
     let revocations: [String: Timestamp]
+    let repairs: [String: RepairRecord]
     let digests: [DigestScope: Digest]
     let sequence: SequenceNumber
     let liveOrderCounts: [String: Int]
@@ -117,6 +118,7 @@ struct StateEssence: Equatable {
         accounts = state.accounts.mapValues(\.value)
         risk = state.risk.mapValues(\.value)
         revocations = state.revocations.expiry
+        repairs = state.repairs.mapValues(\.value)
         digests = state.digests
         sequence = state.lastSequence
         liveOrderCounts = state.liveOrderCounts.filter { $0.value != 0 }

@@ -95,4 +95,89 @@ import Testing
         #expect(await step(3).found.map(\.verdict) == [.corrupt])
         #expect(follower.open.count == 1)
     }
+
+    // MARK: Where it stands
+
+    /// Rows that wait are looked at by the follower that begins where this one stood.
+    @Test mutating func nothingIsLostBetweenTwoFollowers() async throws {
+        let other = MemoryJournal.key(2)
+        journal.put(other, nil)
+        copy.follow()
+        _ = await step(0)
+        let settled = try #require(follower.settled)
+        #expect(settled == SequenceNumber(epoch: 1, number: 1))
+        journal.put(key, row(1))
+        journal.put(other, nil)
+        // The store is behind: the rows wait.
+        #expect(await step(100).found.isEmpty)
+        #expect(follower.settled == settled)
+        copy.follow()
+        copy.change { $0.found[key] = nil }
+        follower = ChangeFollower(
+            StoreCheck(MemoryJournal.schema, in: "memory", copy, against: journal), after: settled)
+        _ = await step(200)
+        #expect(await step(300).found.map(\.verdict) == [.missing])
+        #expect(follower.settled == SequenceNumber(epoch: 1, number: 3))
+    }
+
+    @Test mutating func whatOthersFoundIsWatchedUntilItIsMended() async {
+        journal.put(key, row(1))
+        copy.follow()
+        copy.change { $0.found[key] = nil }
+        follower = ChangeFollower(
+            StoreCheck(MemoryJournal.schema, in: "memory", copy, against: journal), after: nil)
+        follower.watch([Difference(known: key, verdict: .missing)])
+        #expect(follower.settled == nil)
+        for time in [0, 600, 1_200] { _ = await step(time) }
+        #expect(follower.open[key]?.verdict == .missing)
+        copy.change { content in
+            content.found[key] = .row(
+                StampedRow(row: row(1), sequence: SequenceNumber(epoch: 1, number: 1)))
+        }
+        #expect(await step(1_800).mended.count == 1)
+        #expect(follower.open.isEmpty)
+    }
+
+    /// A store that is far behind is not asked for rows that it cannot have.
+    @Test mutating func rowsThatCannotBeThereYetAreNotRead() async {
+        journal.change(500)
+        let count = await step(0).rowsCompared
+        #expect(count > 0)
+        #expect(await step(100).rowsCompared == 0)
+        copy.follow()
+        let late = await step(200).rowsCompared
+        #expect(late > 0 && late <= count, "those that are gone again are right already")
+        #expect(follower.open.isEmpty)
+    }
+
+    /// A store of another journal is one difference, and none of its rows is looked at.
+    @Test mutating func aStoreOfAnotherJournalIsSaidAsAWhole() async {
+        journal.put(key, row(1))
+        copy.follow()
+        copy.change {
+            $0.position = StorePosition(
+                journal: "other", applied: $0.position.applied, datasets: ["held"])
+        }
+        let step = await step(0)
+        #expect(step.whole?.verdict == .ahead && step.found.isEmpty && step.problem == nil)
+    }
+
+    /// However much has changed, it is taken up a page at a time, and all of it is looked at.
+    @Test(arguments: [1, 7, 100])
+    func changesAreTakenUpInPages(_ pageEntries: Int) async {
+        let journal = MemoryJournal(seed: 3, pageEntries: pageEntries)
+        let copy = MemoryCopy(journal)
+        journal.change(300)
+        copy.follow()
+        let keys = journal.content.withLock { Array($0.rows.keys) }
+        copy.change { for key in keys { $0.found[key] = nil } }
+        let start = SequenceNumber(epoch: 1, number: 0)
+        let check = StoreCheck(MemoryJournal.schema, in: "memory", copy, against: journal)
+        var follower = ChangeFollower(check, after: start)
+        for _ in 0..<310 { _ = await follower.step() }
+        #expect(Set(follower.open.keys) == Set(keys))
+        let report = await check.recent(after: start)
+        #expect(Set(report.differences.compactMap(\.key)) == Set(keys))
+        #expect(report.counts == [.missing: keys.count])
+    }
 }

@@ -13,6 +13,8 @@ final class MemoryCopy: ScannableStore, Sendable {
         var failure: StoreError?
         /// Rows that lie there once more.
         var doubles: [StampedRow] = []
+        /// What it says its rows add up to; nil: what they do at its position.
+        var digests: [DigestStamp]?
     }
 
     let journal: MemoryJournal
@@ -79,6 +81,13 @@ final class MemoryCopy: ScannableStore, Sendable {
         return keys.map { present.found[$0] }
     }
 
+    func digests() async throws(StoreError) -> [DigestStamp] {
+        let present = try present()
+        if let digests = present.digests { return digests }
+        let journaled = try await journal.digests(of: "held", asOf: present.position.applied)
+        return (journaled ?? [:]).map { DigestStamp(scope: $0.key, digest: $0.value) }
+    }
+
     // Nothing else is asked of it.
 
     func appliedSequence() async throws(StoreError) -> SequenceNumber {
@@ -88,7 +97,6 @@ final class MemoryCopy: ScannableStore, Sendable {
     func row(_ key: RowKey) async throws(StoreError) -> StampedRow? { throw Self.unused }
     func rows(_ query: RowQuery) async throws(StoreError) -> [StampedRow] { throw Self.unused }
     func count(_ query: RowQuery) async throws(StoreError) -> Int { throw Self.unused }
-    func digests() async throws(StoreError) -> [DigestStamp] { throw Self.unused }
     func begin(
         _ datasets: Set<String>, from found: StorePosition?, as begun: StorePosition
     ) async throws(StoreError) { throw Self.unused }

@@ -25,8 +25,11 @@ final class MemoryJournal: JournaledRows, Sendable {
     let catalogue = SchemaCatalogue([schema])
     let content: Mutex<Content>
     private let keysMax: Int
+    /// Of what has changed, so many entries at a time.
+    private let pageEntries: Int
 
-    init(seed: UInt64, keysMax: Int = 200) {
+    init(seed: UInt64, keysMax: Int = 200, pageEntries: Int = .max) {
+        self.pageEntries = pageEntries
         content = Mutex(Content(generator: SeededGenerator(seed: seed)))
         self.keysMax = keysMax
     }
@@ -77,6 +80,18 @@ final class MemoryJournal: JournaledRows, Sendable {
     ) async throws(StoreError) -> JournaledChanges {
         content.withLock { content in
             var rows: [RowKey: JournaledRow] = [:]
+            let entries = content.entries.filter { ($0.sequence ?? .none) > sequence }
+            for entry in entries.prefix(pageEntries) { rows[entry.key] = entry }
+            let through = entries.count > pageEntries ? entries[pageEntries - 1].sequence : nil
+            return JournaledChanges(through: through ?? content.head, rows: rows)
+        }
+    }
+
+    func changesAndDigests(
+        after sequence: SequenceNumber, in dataset: String
+    ) async throws(StoreError) -> JournaledChanges {
+        content.withLock { content in
+            var rows: [RowKey: JournaledRow] = [:]
             for entry in content.entries where (entry.sequence ?? .none) > sequence {
                 rows[entry.key] = entry
             }
@@ -84,10 +99,23 @@ final class MemoryJournal: JournaledRows, Sendable {
         }
     }
 
-    func changesAndDigests(
-        after sequence: SequenceNumber, in dataset: String
-    ) async throws(StoreError) -> JournaledChanges {
-        try await changes(after: sequence, in: dataset)
+    func digests(
+        of dataset: String, asOf sequence: SequenceNumber
+    ) async throws(StoreError) -> [DigestScope: Digest]? {
+        content.withLock { content in
+            var last: [RowKey: Row] = [:]
+            for entry in content.entries where entry.sequence ?? .none <= sequence {
+                last[entry.key] = entry.row
+            }
+            var digests: [DigestScope: Digest] = [:]
+            for row in last.values {
+                guard let schema = catalogue[row.dataset] else { continue }
+                let scope = DigestScope(dataset: dataset, account: row.account(in: schema))
+                digests[scope, default: .empty].add(
+                    digestKey.hash(row.encoded(keyCount: schema.keyCount)))
+            }
+            return digests
+        }
     }
 
     func keys(

@@ -99,7 +99,8 @@ extension FileStore: ScannableStore {
         do throws(StoreError) {
             let (bytes, stamps) = try self.bytes(of: file)
             do throws(RowFileError) {
-                content = try layout.read(bytes, stamps: stamps)
+                // Stamps without rows are none.
+                content = try layout.read(bytes, stamps: bytes == nil ? nil : stamps)
             } catch {
                 whole(error.problem)
                 return findings
@@ -125,7 +126,7 @@ extension FileStore: ScannableStore {
     }
 
     /// A file and its stamps as of one moment: whoever writes replaces the one and then the other.
-    private func bytes(of file: String) throws(StoreError) -> (rows: [UInt8]?, stamps: [UInt8]?) {
+    func bytes(of file: String) throws(StoreError) -> (rows: [UInt8]?, stamps: [UInt8]?) {
         let files = [file, Self.stamps(file)]
         var bytes: [[UInt8]?] = [nil, nil]
         // A file that is replaced all the time is taken as it was last.
@@ -137,8 +138,7 @@ extension FileStore: ScannableStore {
             for file in files { after.append(try folder.identity(file)) }
             if before == after { break }
         }
-        // Stamps without rows are none.
-        return (bytes[0], bytes[0] == nil ? nil : bytes[1])
+        return (bytes[0], bytes[1])
     }
 
     private func everyFile() throws(StoreError) -> [String] {

@@ -358,7 +358,7 @@ public actor FileStore: ReplicaStore {
     }
 
     /// - Parameter withVanished: also those that are gone and whose stamps are there.
-    private func files(withVanished: Bool) throws(StoreError) -> [String] {
+    func files(withVanished: Bool) throws(StoreError) -> [String] {
         let present = try folder.files()
         guard withVanished else { return present }
         let known = Set(present)
@@ -412,7 +412,7 @@ public actor FileStore: ReplicaStore {
         }
     }
 
-    private func forget(_ file: String) {
+    func forget(_ file: String) {
         if let old = known.removeValue(forKey: file) { knownRows -= old.file.entries.count }
     }
 
@@ -454,7 +454,7 @@ public actor FileStore: ReplicaStore {
         return layout
     }
 
-    private func check(_ row: Row, _ layout: FileLayout) throws(StoreError) {
+    func check(_ row: Row, _ layout: FileLayout) throws(StoreError) {
         do {
             _ = try layout.schema.row(row.values)
         } catch {

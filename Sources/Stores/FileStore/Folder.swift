@@ -67,7 +67,13 @@ struct Folder: Sendable {
     }
 
     /// The bytes are durable when this returns; the name is once its folder is flushed.
-    func replace(_ file: String, with bytes: [UInt8]) throws(StoreError) {
+    /// - Parameter isWanted: asked at the last moment.
+    /// - Returns: whether the file was put in its place.
+    @discardableResult
+    func replace(
+        _ file: String, with bytes: [UInt8],
+        if isWanted: () throws(StoreError) -> Bool = { () throws(StoreError) in true }
+    ) throws(StoreError) -> Bool {
         let (target, temporary) = (path(file), path(Self.temporary(file)))
         var descriptor = open(
             temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -81,6 +87,10 @@ struct Folder: Sendable {
             defer { close(descriptor) }
             try write(bytes, to: descriptor, file)
             guard fsync(descriptor) == 0 else { throw failure(file, errno) }
+            guard try isWanted() else {
+                unlink(temporary)
+                return false
+            }
         } catch {
             unlink(temporary)
             throw error
@@ -90,6 +100,7 @@ struct Folder: Sendable {
             unlink(temporary)
             throw failure(file, code)
         }
+        return true
     }
 
     /// Makes the bytes durable that somebody has written.

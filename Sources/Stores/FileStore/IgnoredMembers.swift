@@ -5,20 +5,22 @@ internal import ExactJSON
 enum IgnoredMembers {
     /// Those with these names, as they lie; none where the bytes are no JSON object.
     static func find(_ names: Set<String>, in bytes: [UInt8]) -> [[UInt8]] {
-        guard let members = (try? JSONValue(parsing: bytes))?.members,
-            members.contains(where: { names.contains($0.key) }),
+        (all(in: bytes) ?? []).filter { names.contains($0.name) }.map { Array(bytes[$0.place]) }
+    }
+
+    /// Every member of an object and where it lies; nil where the bytes are no JSON object.
+    static func all(in bytes: [UInt8]) -> [(name: String, place: Range<Int>)]? {
+        guard (try? JSONValue(parsing: bytes))?.members != nil,
             let start = bytes.firstIndex(of: UInt8(ascii: "{"))
-        else { return [] }
+        else { return nil }
         // The bytes are JSON, so it is enough to see where texts and brackets end.
-        var found: [[UInt8]] = []
+        var found: [(name: String, place: Range<Int>)] = []
         var index = start + 1
         while let open = bytes[index...].firstIndex(of: UInt8(ascii: "\"")) {
             let nameEnd = end(ofText: open, bytes)
             let end = end(ofValue: nameEnd, bytes)
-            if let name = (try? JSONValue(parsing: Array(bytes[open..<nameEnd])))?.text,
-                names.contains(name)
-            {
-                found.append(Array(bytes[open..<end]))
+            if let name = (try? JSONValue(parsing: Array(bytes[open..<nameEnd])))?.text {
+                found.append((name, open..<end))
             }
             index = end
         }

@@ -73,13 +73,20 @@ extension FileLayout {
             for (place, name) in file.names.enumerated() {
                 guard let entry = file.entries[name] else { continue }
                 bytes += Array((place + file.ignored.count == 0 ? "\n" : ",\n").utf8)
-                RowJSON.appendQuoted(name, to: &bytes)
-                bytes.append(UInt8(ascii: ":"))
-                append(entry, to: &bytes)
+                bytes += member(name, entry)
             }
             bytes += Array("\n}".utf8)
         }
         bytes.append(UInt8(ascii: "\n"))
+        return bytes
+    }
+
+    /// A row in a JSON file of many.
+    func member(_ name: String, _ entry: RowFile.Entry) -> [UInt8] {
+        var bytes: [UInt8] = []
+        RowJSON.appendQuoted(name, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        append(entry, to: &bytes)
         return bytes
     }
 
@@ -125,26 +132,35 @@ extension FileLayout {
         }) {
             bytes += Array((isFirst ? "\n" : ",\n").utf8)
             isFirst = false
-            RowJSON.appendQuoted(name, to: &bytes)
-            bytes += Array(":[\(stamp.sequence)".utf8)
-            let nulls = jsonNulls(file.entries[name], stamp)
-            if !hidden.isEmpty || !nulls.isEmpty {
-                bytes.append(UInt8(ascii: ","))
-                RowJSON.append(
-                    zip(hidden, stamp.hidden).map { (field: schema.fields[$0], value: $1) },
-                    to: &bytes)
-            }
-            if !nulls.isEmpty {
-                bytes += Array(",[".utf8)
-                for (place, name) in nulls.enumerated() {
-                    if place > 0 { bytes.append(UInt8(ascii: ",")) }
-                    RowJSON.appendQuoted(name, to: &bytes)
-                }
-                bytes.append(UInt8(ascii: "]"))
+            bytes += stampMember(name, stamp, of: file.entries[name])
+        }
+        bytes += Array("\n}\n".utf8)
+        return bytes
+    }
+
+    /// - Parameter entry: nil for a row that is not there.
+    func stampMember(
+        _ name: String, _ stamp: RowFile.Stamp, of entry: RowFile.Entry?
+    ) -> [UInt8] {
+        var bytes: [UInt8] = []
+        RowJSON.appendQuoted(name, to: &bytes)
+        bytes += Array(":[\(stamp.sequence)".utf8)
+        let nulls = jsonNulls(entry, stamp)
+        if !hidden.isEmpty || !nulls.isEmpty {
+            bytes.append(UInt8(ascii: ","))
+            RowJSON.append(
+                zip(hidden, stamp.hidden).map { (field: schema.fields[$0], value: $1) },
+                to: &bytes)
+        }
+        if !nulls.isEmpty {
+            bytes += Array(",[".utf8)
+            for (place, name) in nulls.enumerated() {
+                if place > 0 { bytes.append(UInt8(ascii: ",")) }
+                RowJSON.appendQuoted(name, to: &bytes)
             }
             bytes.append(UInt8(ascii: "]"))
         }
-        bytes += Array("\n}\n".utf8)
+        bytes.append(UInt8(ascii: "]"))
         return bytes
     }
 

@@ -118,6 +118,19 @@ extension PostgresTable {
     /// The rows of some keys, each with the place of its key.
     fileprivate func find(_ keys: [RowKey]) throws(StoreError) -> PostgresQuery {
         var parameters = PostgresParameters()
+        let wanted = try wanted(keys, &parameters)
+        let matches = zip(keyColumns, wanted.names).map { "\($0) = \($1)" }
+        return PostgresQuery(
+            sql: """
+                WITH \(wanted.table) SELECT \(selected), opsd_place FROM \(source) \
+                JOIN opsd_wanted ON \(matches.joined(separator: " AND "))
+                """, parameters: parameters)
+    }
+
+    /// Keys as a table for WITH, each with its place among them, and the names of its other columns.
+    func wanted(
+        _ keys: [RowKey], _ parameters: inout PostgresParameters
+    ) throws(StoreError) -> (table: String, names: [String]) {
         var wanted: [String] = []
         for (place, key) in keys.enumerated() {
             guard key.dataset == schema.dataset, key.values.count == schema.keyCount else {
@@ -134,13 +147,11 @@ extension PostgresTable {
             wanted.append("(\(marks.joined(separator: ", ")))")
         }
         let names = (0..<schema.keyCount).map { "opsd_w\($0)" }
-        let matches = zip(keyColumns, names).map { "\($0) = \($1)" }.joined(separator: " AND ")
-        return PostgresQuery(
-            sql: """
-                SELECT \(selected), opsd_place FROM \(source) JOIN (VALUES \
-                \(wanted.joined(separator: ", "))) \
-                AS opsd_wanted (opsd_place, \(names.joined(separator: ", "))) ON \(matches)
-                """, parameters: parameters)
+        let table = """
+            opsd_wanted (opsd_place, \(names.joined(separator: ", "))) AS (VALUES \
+            \(wanted.joined(separator: ", ")))
+            """
+        return (table, names)
     }
 
     /// Straight from the result's bytes, where each value is a plain one.

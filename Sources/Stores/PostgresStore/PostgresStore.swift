@@ -166,7 +166,7 @@ public actor PostgresStore: RowStore {
         throw .refused(store: settings.name, problem: "it was opened for reading only")
     }
 
-    private func shape(of table: PostgresTable) async throws(StoreError) -> TableShape {
+    func shape(of table: PostgresTable) async throws(StoreError) -> TableShape {
         let dataset = table.schema.dataset
         if let shape = shapes?[dataset] { return shape }
         // What was not fit may have been mended.

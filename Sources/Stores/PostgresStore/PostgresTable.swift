@@ -173,7 +173,7 @@ struct PostgresTable: Sendable {
     // MARK: - Stamps beside another program's table
 
     var stamps: String { "opsd." + quoted("v_" + schema.dataset) }
-    private var stampKeys: [String] { (0..<schema.keyCount).map { "opsd_k\($0)" } }
+    var stampKeys: [String] { (0..<schema.keyCount).map { "opsd_k\($0)" } }
 
     var stampCreation: String {
         let keys = zip(stampKeys, schema.keyFields).map { key, field in

@@ -120,7 +120,7 @@ struct ChangeChunk {
                 transaction.append("GETSET", key, payload)
             }
             transaction.append("HSET", coding.stampKey(key), RowCoding.onlyField, stamp)
-            if let time = coding.timeToLive { expire(key, coding, after: time) }
+            if coding.timeToLive != nil { expire(key, coding) }
         }
 
         mutating func remove(_ key: [Value], _ coding: RowCoding) {
@@ -181,19 +181,13 @@ struct ChangeChunk {
                     transaction.append("HDEL", cell.key, cell.removed)
                     transaction.append("HDEL", stampKey, cell.removed)
                 }
-                if let time = cell.coding.timeToLive {
-                    expire(cell.key, cell.coding, after: time)
-                }
+                if cell.coding.timeToLive != nil { expire(cell.key, cell.coding) }
             }
         }
 
-        private mutating func expire(_ key: [UInt8], _ coding: RowCoding, after time: Duration) {
-            var milliseconds: [UInt8] = []
-            let parts = time.components
-            milliseconds.appendDigits(
-                parts.seconds * 1_000 + parts.attoseconds / 1_000_000_000_000_000)
-            transaction.append("PEXPIRE", key, milliseconds)
-            transaction.append("PEXPIRE", coding.stampKey(key), milliseconds)
+        private mutating func expire(_ key: [UInt8], _ coding: RowCoding) {
+            transaction.append("PEXPIRE", key, coding.lifeMilliseconds)
+            transaction.append("PEXPIRE", coding.stampKey(key), coding.lifeMilliseconds)
         }
     }
 }

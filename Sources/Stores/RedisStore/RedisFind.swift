@@ -50,7 +50,7 @@ extension RedisConnection {
     }
 
     /// In which key each row lies; nil where it lies nowhere.
-    private func places(
+    func places(
         of keys: [RowKey], _ coding: RowCoding
     ) throws(StoreError) -> [[UInt8]?] {
         guard coding.needsIndex else { return keys.map { coding.dataKey($0.values) } }

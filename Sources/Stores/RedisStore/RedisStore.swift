@@ -16,7 +16,7 @@ public final class RedisStore: RowStore {
     /// One connection: what changes the store's record goes one after the other.
     private let writer: ConnectionPool<RedisConnection>
     /// Of one transaction.
-    private let rowsMax: Int
+    let rowsMax: Int
 
     /// Makes no connection yet.
     /// - Parameters:

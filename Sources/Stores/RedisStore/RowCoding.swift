@@ -74,6 +74,15 @@ final class RowCoding: Sendable {
         indexKey = Array("opsd:k:\(schema.dataset)".utf8)
     }
 
+    /// After how many a key vanishes, as text; empty: never.
+    var lifeMilliseconds: [UInt8] {
+        guard let parts = timeToLive?.components else { return [] }
+        var milliseconds: [UInt8] = []
+        milliseconds.appendDigits(
+            parts.seconds * 1_000 + parts.attoseconds / 1_000_000_000_000_000)
+        return milliseconds
+    }
+
     /// A hash a row, or a string a row; otherwise a key holds many rows.
     var isOneRowAKey: Bool { field == nil }
 

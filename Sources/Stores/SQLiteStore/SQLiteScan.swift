@@ -36,7 +36,7 @@ extension SQLiteStore: ScannableStore {
     }
 
     /// A part of a file that cannot be read is not known to hold anything, or nothing.
-    private func look<Result: Sendable>(
+    func look<Result: Sendable>(
         _ dataset: String, else nothing: Result,
         _ body: @escaping @Sendable (StoreTable, Database) throws -> Result
     ) async throws(StoreError) -> Result {

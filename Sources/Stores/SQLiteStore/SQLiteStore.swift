@@ -174,12 +174,20 @@ public final class SQLiteStore: RowStore {
         }
     }
 
-    private func write(
-        _ body: @escaping @Sendable (Database) throws -> Void
-    ) async throws(StoreError) {
+    /// Changes the rows of one dataset, in one transaction.
+    func write<Result: Sendable>(
+        _ dataset: String, _ body: @escaping @Sendable (StoreTable, Database) throws -> Result
+    ) async throws(StoreError) -> Result {
+        guard let table = tables[dataset] else { throw unknown(dataset, path) }
+        return try await write { try body(table, $0) }
+    }
+
+    private func write<Result: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Result
+    ) async throws(StoreError) -> Result {
         try checkWritable()
         do {
-            try await database.write(body)
+            return try await database.write(body)
         } catch {
             throw storeError(error, store: path)
         }

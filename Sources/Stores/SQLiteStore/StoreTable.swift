@@ -47,6 +47,8 @@ struct StoreTable: Sendable {
     var keyNames: ArraySlice<String> { names.prefix(schema.keyCount) }
     /// opsd's own, beside another program's table: the key, and the sequence number.
     private var stampsName: String { "opsd_v_" + schema.dataset }
+    /// The table beside another program's; nil where there is none.
+    var stampsTable: String? { isForeign && hasStamps ? stampsName : nil }
     private var stamps: String { Self.quoted(stampsName) }
 
     /// What tells the layout from another one of the dataset.
@@ -210,11 +212,13 @@ struct StoreTable: Sendable {
     }
 
     /// A row that shows the values already stays as it is, and columns that are the other program's alone
-    /// keep what they have. Its table may have no index of the key that `ON CONFLICT` could name.
+    /// keep what they have. Its table may have no index of the key that `ON CONFLICT` could name. What is
+    /// damaged is written over, as in a table of opsd's own.
     private func putForeign(_ values: [Value], to database: Database) throws {
         let key = values.prefix(schema.keyCount)
         guard
-            let present = try row(RowKey(dataset: schema.dataset, values: Array(key)), in: database)
+            let present = try find(
+                RowKey(dataset: schema.dataset, values: Array(key)), in: database)
         else {
             let marks = Array(repeating: "?", count: names.count).joined(separator: ", ")
             try database.cachedStatement(
@@ -222,7 +226,7 @@ struct StoreTable: Sendable {
             ).execute(arguments: try stored(values[...]))
             return
         }
-        if present.row.values == values { return }
+        if case .row(let stamped) = present, stamped.row.values == values { return }
         let assignments = names.dropFirst(schema.keyCount).map { "\($0) = ?" }
         try database.cachedStatement(
             sql: "UPDATE \(name) SET \(assignments.joined(separator: ", ")) WHERE \(matchesKey)"
@@ -230,7 +234,7 @@ struct StoreTable: Sendable {
     }
 
     /// As the columns of their fields have them.
-    private func stored(_ values: ArraySlice<Value>) throws(StoreError) -> StatementArguments {
+    func stored(_ values: ArraySlice<Value>) throws(StoreError) -> StatementArguments {
         var stored: [DatabaseValue] = []
         for (index, value) in zip(values.indices, values) {
             stored.append(try self.stored(value, index))

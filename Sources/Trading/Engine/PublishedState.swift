@@ -13,6 +13,7 @@ public final class PublishedState: Sendable {
         var positions: [String: [String: Tracked<Position>]] = [:]
         var accounts: [String: Tracked<AccountState>] = [:]
         var revokedTokens = RevokedTokens()
+        var repairs: [String: Tracked<RepairRecord>] = [:]
         var declared: [RowKey: DeclaredRow] = [:]
         var head = SequenceNumber.none
         var unknownOrders = 0
@@ -43,6 +44,7 @@ public final class PublishedState: Sendable {
                 positions[position.value.accountID, default: [:]][position.value.symbol] = position
             case .account(let account): accounts[account.value.accountID] = account
             case .revocation(let revocation): revokedTokens.insert(revocation, at: now)
+            case .repair(let repair): repairs[repair.value.id] = repair
             case .declared(let key, let row): declared[key] = row
             }
         }
@@ -57,6 +59,7 @@ public final class PublishedState: Sendable {
         initial.positions = state.positions
         initial.accounts = state.accounts
         initial.revokedTokens = state.revocations
+        initial.repairs = state.repairs
         initial.declared = state.declared.rows
         initial.head = state.lastSequence
         content = Mutex(initial)
@@ -123,6 +126,16 @@ public final class PublishedState: Sendable {
 
     public func isRevoked(tokenID: String) -> Bool {
         content.withLock { $0.revokedTokens.contains(tokenID) }
+    }
+
+    public func repair(_ id: String) -> RepairRecord? {
+        content.withLock { $0.repairs[id] }?.value
+    }
+
+    /// Every repair that was ever planned, oldest first.
+    public var repairs: [RepairRecord] {
+        content.withLock { Array($0.repairs.values) }.map(\.value)
+            .sorted { ($0.madeAt, $0.id) < ($1.madeAt, $1.id) }
     }
 
     /// A row of a dataset that the configuration declares.

@@ -83,7 +83,7 @@ public enum Recovery {
     ) async throws {
         let stamps = try await store.digests()
         let declared = state.declared.catalogue.schemas.map(\.dataset)
-        for dataset in ["balances", "positions", "accounts", "risk"] + declared {
+        for dataset in ["balances", "positions", "accounts", "risk", "repairs"] + declared {
             try await loadWhole(dataset, store, stamps, into: &state)
         }
         var live = RowQuery(dataset: "orders")

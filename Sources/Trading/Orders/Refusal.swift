@@ -21,6 +21,9 @@ public enum Refusal: Error, Sendable, Equatable {
     case queueFull(capacity: Int)
     case notCancelable(orderID: String, status: String)
     case notResolvable(orderID: String, status: String)
+    case unknownRepair(String)
+    /// A plan that has gone another way meanwhile.
+    case notInState(repair: String, state: String, verb: String)
     /// No row of a declared dataset, or one of another account.
     case unknownRow(String)
     /// What a write asks of the row is not so: the row's present sequence number, nil where there is no
@@ -54,6 +57,9 @@ extension Refusal: CustomStringConvertible {
         case .notCancelable(let orderID, let status): "\(orderID) is \(status)"
         case .notResolvable(let orderID, let status):
             "\(orderID) is \(status); only an unknown order can be resolved by hand"
+        case .unknownRepair(let id): "there is no repair '\(id)'"
+        case .notInState(let id, let state, let verb):
+            "repair \(id) is \(state): it cannot be \(verb)"
         case .unknownRow(let row): "there is no row '\(row)' for this token"
         case .conditionFailed(let row, nil): "there is no row '\(row)', so no condition on it holds"
         case .conditionFailed(let row, let sequence?):

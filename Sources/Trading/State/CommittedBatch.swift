@@ -21,6 +21,7 @@ enum News: Sendable {
     case position(Tracked<Position>)
     case account(Tracked<AccountState>)
     case revocation(Revocation)
+    case repair(Tracked<RepairRecord>)
     /// Nil: the row is gone.
     case declared(RowKey, DeclaredRow?)
 }

@@ -134,6 +134,30 @@ public enum Datasets {
         fields: [Field("account_id", .text), Field("expires_at", .timestamp)],
         accountField: "account_id")
 
+    /// What became of each plan to put rows of a copy right.
+    public static let repairs = Schema(
+        dataset: "repairs", kind: .fact,
+        key: [Field("repair_id", .text)],
+        fields: [
+            // What was verified: the name of a check, or a dataset.
+            Field("check", .text),
+            Field("dataset", .text),
+            Field("store", .text),
+            Field("state", .text),
+            Field("rows", .integer),
+            Field("repaired", .integer),
+            Field("adopted", .integer),
+            Field("overtaken", .integer),
+            Field("failed", .integer),
+            Field("undone", .integer),
+            Field("newer", .integer),
+            Field("plan_digest", .text),
+            Field("reason", .text, optional: true),
+            Field("changed_by", .text),
+            Field("made_at", .timestamp),
+            Field("updated_at", .timestamp),
+        ])
+
     // MARK: Caches
 
     public static let quotes = Schema(
@@ -175,5 +199,6 @@ public enum Datasets {
     /// What the journal's rows are made of.
     public static let catalogue = SchemaCatalogue([
         orders, deals, cashFlows, balances, positions, accounts, openings, risk, revocations,
+        repairs,
     ])
 }

@@ -24,6 +24,7 @@ public struct TradingState: Sendable {
     private(set) var accounts: [String: Tracked<AccountState>] = [:]
     private(set) var risk: [String: Tracked<RiskDay>] = [:]
     private(set) var revocations = RevokedTokens()
+    private(set) var repairs: [String: Tracked<RepairRecord>] = [:]
     private(set) var declared: DeclaredRows
     private(set) var digests: [DigestScope: Digest] = [:]
     /// Everything up to here that had ended has left `orders`.
@@ -82,6 +83,7 @@ private enum Undo: Sendable {
     case account(String, Tracked<AccountState>?)
     case risk(String, Tracked<RiskDay>?)
     case revocation(String)
+    case repair(String, Tracked<RepairRecord>?)
     case declared(RowKey, DeclaredRow?, deletion: SequenceNumber?)
     case digest(DigestScope, Digest?)
     case sequence(SequenceNumber)
@@ -126,6 +128,14 @@ extension TradingState {
         let old = risk[day.masterAccount]
         undo.append(.risk(day.masterAccount, old))
         risk[day.masterAccount] = tracked(day, replacing: old)
+    }
+
+    mutating func put(_ repair: RepairRecord) {
+        let old = repairs[repair.id]
+        undo.append(.repair(repair.id, old))
+        let new = tracked(repair, replacing: old)
+        repairs[repair.id] = new
+        uncommitted.news.append(.repair(new))
     }
 
     /// Of a token that has not been revoked before.
@@ -336,6 +346,7 @@ extension TradingState {
         case .account(let account, let old): accounts[account] = old
         case .risk(let master, let old): risk[master] = old
         case .revocation(let token): revocations.remove(token)
+        case .repair(let id, let old): repairs[id] = old
         case .declared(let key, let old, let deletion):
             declared.revert(key, to: old, deletion: deletion)
         case .digest(let scope, let old): digests[scope] = old
@@ -411,6 +422,9 @@ extension TradingState {
         case "risk":
             let day: Tracked<RiskDay> = try tracked()
             risk[day.value.masterAccount] = day
+        case "repairs":
+            let repair: Tracked<RepairRecord> = try tracked()
+            repairs[repair.value.id] = repair
         case "revocations":
             // Taken in at its own expiry, it goes with the first sweep that finds it expired.
             revocations.insert(try Revocation(row: stamped.row), at: Timestamp(microseconds: 0))

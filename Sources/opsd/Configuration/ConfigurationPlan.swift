@@ -63,6 +63,8 @@ struct ConfigurationPlan: Sendable, Equatable {
     /// What the daemon runs with after this plan: its live part new, the rest as it was, so that the
     /// next plan names again what is still waiting.
     let configuration: Configuration
+    /// All that was read, with what waits for a restart.
+    let read: Configuration
 
     var live: [Change] { changes.filter(\.effect.isLive) }
     var waiting: [Change] { changes.filter { !$0.effect.isLive } }
@@ -102,6 +104,7 @@ extension ConfigurationPlan {
         // A service that looked for its data in another directory than the daemon would be lost to it.
         if new.dataDirectory == old.dataDirectory { next.texts = new.texts }
         configuration = next
+        read = new
     }
 }
 

@@ -40,6 +40,8 @@ struct SecretKey: Sendable {
         }
     }
 
+    var bytes: Data { key.withUnsafeBytes { Data($0) } }
+
     static func load(_ path: String) throws(SecretKeyError) -> SecretKey {
         let file = try KeyFile.read(path)
         guard file.permissions.mode & 0o077 == 0 else {

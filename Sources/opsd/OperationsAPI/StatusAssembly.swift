@@ -7,6 +7,7 @@ struct StatusAssembly: Sendable {
     let health: HealthAssembly
     let children: BuiltinChildren
     let scheduler: JobScheduler
+    let verification: VerificationMetrics
     /// Why the daemon cannot write down what happens; nil when it can.
     var controlProblem: @Sendable () -> String? = { nil }
 
@@ -16,6 +17,7 @@ struct StatusAssembly: Sendable {
         async let core = coreReport(coreName)
         async let readings = health.monitor.readings()
         let services = await health.services.all()
+        await verification.refresh()
         let after = Self.predecessors(configuration.services)
         let report = StatusReport(
             node: configuration.node, version: BuildInformation.version,
@@ -23,6 +25,7 @@ struct StatusAssembly: Sendable {
             services: services.map { Self.entry($0.status, $0.reading, after) },
             health: await readings.map(Self.entry), core_service: coreName, core: await core,
             jobs: await scheduler.status().map { StatusReport.Job($0) },
+            verification: verification.report(),
             control_problem: controlProblem())
         return StatusJudgement.judged(report)
     }

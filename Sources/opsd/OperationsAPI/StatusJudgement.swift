@@ -1,4 +1,5 @@
 import Control
+import Ledger
 
 /// Whether anything is wrong, by the parts of a report: each cause once, with what to type next.
 struct StatusJudgement {
@@ -16,6 +17,8 @@ struct StatusJudgement {
         }
         report.findings =
             judgement.serviceFindings + judgement.checkFindings + judgement.coreFindings
+            + findings(
+                of: report.verification ?? [], core: report.core, at: Timestamp(report.time))
             + judgement.jobFindings + judgement.controlFindings
         report.verdict =
             report.findings.contains(where: \.is_doubt)

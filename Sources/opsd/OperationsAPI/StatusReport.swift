@@ -146,6 +146,8 @@ struct StatusReport: Codable, Equatable, Sendable {
     var core: Core?
     /// Nil from a daemon of a version that had none.
     var jobs: [Job]?
+    /// Nil from a daemon of a version that had none.
+    var verification: [Verification]?
     /// Why the daemon does not write down what happens to services; nil when it does.
     var control_problem: String?
 

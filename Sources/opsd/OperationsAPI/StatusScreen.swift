@@ -17,6 +17,9 @@ struct StatusScreen {
         if !report.findings.isEmpty { head += [""] + findingLines }
         var tables = [""] + serviceLines
         if !report.health.isEmpty { tables += [""] + checkLines }
+        if let checks = report.verification, !checks.isEmpty {
+            tables += [""] + verificationLines(checks)
+        }
         if let jobs = report.jobs, !jobs.isEmpty { tables += [""] + jobLines(jobs) }
         tables += [""] + coreLines
         return
@@ -98,6 +101,12 @@ struct StatusScreen {
             lines.append("\(well.count) checks are healthy")
         }
         return lines
+    }
+
+    private func verificationLines(_ checks: [StatusReport.Verification]) -> [String] {
+        ScreenText.table(
+            [["VERIFIED", "STATE", "DIFFERENCES", "ALL ROWS PROVEN", "CYCLE"]]
+                + checks.map { $0.cells(age: age) })
     }
 
     private func jobLines(_ jobs: [StatusReport.Job]) -> [String] {

@@ -11,6 +11,7 @@ actor ConfigurationReloader {
     private let children: BuiltinChildren
     private let health: HealthAssembly
     private let accepted: AcceptedConfiguration
+    private let verification: VerificationMetrics
     private let notifier: SystemdNotifier?
     private let logger: Logger
     private var work: Task<Void, Never>?
@@ -20,7 +21,7 @@ actor ConfigurationReloader {
     init(
         running: Configuration, supervisor: Supervisor, scheduler: JobScheduler,
         children: BuiltinChildren, health: HealthAssembly, accepted: AcceptedConfiguration,
-        notifier: SystemdNotifier?,
+        verification: VerificationMetrics, notifier: SystemdNotifier?,
         logger: Logger
     ) {
         self.running = running
@@ -29,6 +30,7 @@ actor ConfigurationReloader {
         self.children = children
         self.health = health
         self.accepted = accepted
+        self.verification = verification
         self.notifier = notifier
         self.logger = logger
     }
@@ -79,6 +81,7 @@ actor ConfigurationReloader {
                 ServiceSpecification.all(of: plan.configuration))
             await scheduler.apply(JobSpecification.all(of: plan.configuration))
             await health.update(plan.configuration)
+            verification.hold(plan.read)
             running = plan.configuration
             logger.notice(
                 "the configuration was read again",

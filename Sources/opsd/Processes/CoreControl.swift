@@ -12,6 +12,7 @@ struct CoreControl: Sendable {
     /// Nil when no market data is cached in a store.
     let market: MarketStore?
     let directory: AccountDirectory
+    let repairs: RepairKeeper
 
     /// The body of every request that changes something.
     struct Act: Codable {
@@ -53,6 +54,7 @@ struct CoreControl: Sendable {
             try await stores.rebuild(request, context)
         }
         MigrationControl(core: core, copies: copies).addRoutes(to: control)
+        RepairControl(keeper: repairs).addRoutes(to: control)
     }
 
     private func answer(_ body: () throws(APIError) -> Response) throws -> Response {

@@ -38,7 +38,12 @@ struct CoreProcess {
         let market = try assembly.marketStore()
         let quotes = assembly.quoteBoard(market)
         let copies = StoreCopies(core, configuration, configuration.catalogue)
-        CoreMetrics.collect(from: core, copies, into: registry)
+        CoreMetrics.collect(
+            from: core, copies,
+            checks: Set(
+                configuration.verifiedPlaces.map { configuration.checkName(of: $0.dataset) }),
+            into: registry)
+        let repairs = RepairKeeper(core, configuration, store: copies.repairable)
         let accessLog = AccessLog(path: assembly.layout.accessLog)
         let api = await tradingAPI(
             core, copies, quotes, assembly.barBoard(market), accessLog)
@@ -46,7 +51,8 @@ struct CoreProcess {
             socketPath: assembly.layout.socket(of: "core"), registry: registry,
             readiness: { readiness(core) })
         CoreControl(
-            core: core, copies: copies, market: market, directory: configuration.accounts
+            core: core, copies: copies, market: market, directory: configuration.accounts,
+            repairs: repairs
         ).addRoutes(to: control.router)
         // Services stop in the reverse of this order: nothing new comes in before the core ends.
         let group = ServiceGroup(
@@ -57,8 +63,9 @@ struct CoreProcess {
                     .init(
                         service: TaskService {
                             async let cached: Void? = market?.run()
+                            async let carried: Void = repairs.carryOn()
                             await copies.run()
-                            _ = await cached
+                            _ = await (cached, carried)
                         }),
                     .init(service: TaskService { await accessLog.run() }),
                     .init(

@@ -20,6 +20,10 @@ struct DataLayout: Sendable {
     var migrations: String { root + "/migrations" }
     /// What the last verifications have said.
     var verify: String { root + "/verify" }
+    /// With which certificates are signed.
+    var certificateKey: String { root + "/certificate.key" }
+    /// A folder for each plan to put rows of a copy right, with what lay there before.
+    var repairs: String { root + "/repairs" }
     var accessLog: String { root + "/log/access.log" }
 
     func log(of service: String) -> String { root + "/log/\(service).log" }

@@ -19,7 +19,7 @@ extension ServiceSpecification {
             return ServiceSpecification(
                 name: service.name, executable: program.first ?? "",
                 arguments: Array(program.dropFirst()),
-                environment: service.environment.mapValues { $0.reveal() },
+                environment: environment(of: service, in: configuration),
                 workingDirectory: service.workingDirectory ?? configuration.folder,
                 after: service.after, before: service.before,
                 restart: service.restart.policyOfControl, stop: service.stop.policyOfControl,
@@ -29,6 +29,22 @@ extension ServiceSpecification {
                     memoryBytes: service.limits.memory, openFiles: service.limits.openFiles),
                 rotation: LogRotation(atBytes: service.log.rotateAt, keep: service.log.keep))
         }
+    }
+
+    /// A built-in service reads the checks when it starts: that there are others makes it another process.
+    private static func environment(
+        of service: ServiceSettings, in configuration: Configuration
+    ) -> [String: String] {
+        var environment = service.environment.mapValues { $0.reveal() }
+        if service.builtin == .verify {
+            let checks = configuration.verify.filter { $0.dataset != nil }.map { check in
+                "\(check.name) \(check.every ?? .zero) \(check.subject)"
+            }
+            let digest = SipHashKey(low: 0, high: 0).hash(
+                Array(checks.joined(separator: "\n").utf8))
+            environment["OPSD_CHECKS"] = String(digest, radix: 16)
+        }
+        return environment
     }
 
     /// This program itself, however it was started.

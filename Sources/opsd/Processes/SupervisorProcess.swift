@@ -67,20 +67,22 @@ struct SupervisorProcess {
         registry.addCollector { [current = health.current] in
             current.value.collectCalendars(into: &$0)
         }
+        let verification = VerificationMetrics(configuration)
         let operations = OperationsAPI(
             metrics: MetricsPage(
                 registry: registry, children: children,
                 dataDirectory: configuration.dataDirectory,
-                verification: VerificationMetrics(current: { health.current.value })),
+                verification: verification),
             health: health,
             status: StatusAssembly(
                 health: health, children: children, scheduler: scheduler,
+                verification: verification,
                 controlProblem: { stateFile.problem }))
         let notifier = SystemdNotifier()
         let reload = ConfigurationReloader(
             running: configuration, supervisor: supervisor, scheduler: scheduler,
-            children: children, health: health, accepted: accepted, notifier: notifier,
-            logger: logger)
+            children: children, health: health, accepted: accepted, verification: verification,
+            notifier: notifier, logger: logger)
         let background = TaskService { await stateFile.keepTrying(for: supervisor, scheduler) }
         let control = SupervisorControl(
             supervisor: supervisor, scheduler: scheduler, accepted: accepted, logger: logger)

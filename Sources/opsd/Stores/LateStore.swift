@@ -6,23 +6,23 @@ import Synchronization
 /// that is not mounted yet, or a server that is down, must not keep the core from starting.
 ///
 /// The lock guards the store that is open; it is held to look it up.
-final class LateStore: ScannableStore {
-    private let open: @Sendable () throws(StoreError) -> any ScannableStore
-    private let opened = Mutex<(any ScannableStore)?>(nil)
+final class LateStore: RepairableStore {
+    private let open: @Sendable () throws(StoreError) -> any RepairableStore
+    private let opened = Mutex<(any RepairableStore)?>(nil)
     /// Whether a store that is a file is opened anew when it is not available: another one may lie in its
     /// place.
     private let isReading: Bool
 
     init(
         isReading: Bool = false,
-        _ open: @escaping @Sendable () throws(StoreError) -> any ScannableStore
+        _ open: @escaping @Sendable () throws(StoreError) -> any RepairableStore
     ) {
         self.isReading = isReading
         self.open = open
     }
 
     private func reading<Result>(
-        _ body: (any ScannableStore) async throws(StoreError) -> Result
+        _ body: (any RepairableStore) async throws(StoreError) -> Result
     ) async throws(StoreError) -> Result {
         let store = try await store()
         do {
@@ -34,10 +34,10 @@ final class LateStore: ScannableStore {
     }
 
     /// Opened by two at once, the second one is used: each is a view of the same copy.
-    private func store() async throws(StoreError) -> any ScannableStore {
+    private func store() async throws(StoreError) -> any RepairableStore {
         if let store = opened.withLock({ $0 }) { return store }
         // Files are opened here, which may block.
-        let outcome: Result<any ScannableStore, StoreError> = await withCheckedContinuation {
+        let outcome: Result<any RepairableStore, StoreError> = await withCheckedContinuation {
             waiting in
             DispatchQueue.global().async { [open] in
                 do throws(StoreError) {
@@ -106,6 +106,12 @@ final class LateStore: ScannableStore {
 
     func find(_ keys: [RowKey]) async throws(StoreError) -> [FoundRow?] {
         try await reading { store async throws(StoreError) in try await store.find(keys) }
+    }
+    func images(_ keys: [RowKey]) async throws(StoreError) -> [RowImage] {
+        try await reading { store async throws(StoreError) in try await store.images(keys) }
+    }
+    func replace(_ replacements: [RowReplacement]) async throws(StoreError) -> [RowImage?] {
+        try await store().replace(replacements)
     }
 }
 

@@ -89,7 +89,8 @@ struct MeteredStore<Store: RowStore>: RowStore {
 }
 
 private enum StoreOperation: String, CaseIterable {
-    case apply, row, rows, count, digests, position, begin, fill, finish, scan, find
+    case apply, row, rows, count, digests, position, begin, fill, finish, scan, find, images,
+        replace
     case appliedSequence = "applied_sequence"
 }
 
@@ -152,5 +153,24 @@ extension MeteredStore: ScannableStore where Store: ScannableStore {
         let done = measure(.find)
         defer { done() }
         return try await store.find(keys)
+    }
+}
+
+extension MeteredStore: RepairableStore where Store: RepairableStore {
+    func images(_ keys: [RowKey]) async throws(StoreError) -> [RowImage] {
+        let done = measure(.images)
+        defer { done() }
+        return try await store.images(keys)
+    }
+
+    func replace(_ replacements: [RowReplacement]) async throws(StoreError) -> [RowImage?] {
+        let done = measure(.replace)
+        defer { done() }
+        do throws(StoreError) {
+            return try await store.replace(replacements)
+        } catch {
+            countFailure(of: Set(replacements.map(\.key.dataset)))
+            throw error
+        }
     }
 }

@@ -29,7 +29,7 @@ struct OpenStores: Sendable {
             }, uniquingKeysWith: { first, _ in first })
     }
 
-    private func open(_ settings: StoreSettings) throws(StoreError) -> any ScannableStore {
+    private func open(_ settings: StoreSettings) throws(StoreError) -> any RepairableStore {
         let datasets = configuration.datasets.filter {
             ([$0.old, $0.new].compactMap { $0 } + $0.also).contains(settings.name)
         }
@@ -42,7 +42,7 @@ struct OpenStores: Sendable {
     /// One store with these rows in it, whatever the configuration keeps there.
     func open(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         switch settings.kind {
         case .files: return try openFiles(settings, schemas, layouts)
         case .sqlite:
@@ -58,7 +58,7 @@ struct OpenStores: Sendable {
 
     private func openFiles(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         var fileLayouts: [String: FileLayout] = [:]
         for schema in schemas.schemas {
             do {
@@ -86,7 +86,7 @@ struct OpenStores: Sendable {
 
     private func openRedis(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         var redisLayouts: [RedisLayout] = []
         let url: RedisURL
         do {
@@ -142,7 +142,7 @@ struct OpenStores: Sendable {
 
     private func openPostgres(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
-    ) throws(StoreError) -> any ScannableStore {
+    ) throws(StoreError) -> any RepairableStore {
         try PostgresStore(
             Self.postgresSettings(settings), schemas: schemas,
             layouts: layouts.mapValues { Self.postgresLayout($0) }, isReading: isReading)

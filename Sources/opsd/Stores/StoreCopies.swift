@@ -49,6 +49,9 @@ struct StoreCopies: Sendable {
         return "opsd migrate --dataset \(dataset) --from \(store) --to \(other ?? store)"
     }
 
+    /// The store itself, for those who put its rows right.
+    func repairable(_ name: String) -> (any RepairableStore)? { stores[name] }
+
     /// Until the task is cancelled.
     func run() async {
         await withDiscardingTaskGroup { group in

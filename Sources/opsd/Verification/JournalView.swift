@@ -68,6 +68,39 @@ actor JournalView: JournaledRows {
 
     private var end: SequenceNumber { tail.last?.sequence ?? tailStart }
 
+    /// The last entry, by the checksum that tells it from one of another history.
+    func headPlace() throws(StoreError) -> JournalPlace {
+        let head = try head()
+        do throws(JournalError) {
+            return JournalPlace(
+                journal: identity, applied: head,
+                checksum: head.number == 0 ? nil : try reader.checksum(of: head)?.short)
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    func digests(
+        of dataset: String, asOf sequence: SequenceNumber
+    ) async throws(StoreError) -> [DigestScope: Digest]? {
+        let stamps = try await beforeTail { () async throws(StoreError) in
+            try await checkpoint.digestsAsApplied()
+        }
+        try advance()
+        guard stamps.applied <= sequence, sequence <= end else { return nil }
+        var digests: [DigestScope: Digest] = [:]
+        for stamp in stamps.digests where stamp.scope.dataset == dataset {
+            digests[stamp.scope] = stamp.digest
+        }
+        for entry in tail[tail.partitioningIndex(after: stamps.applied)...]
+        where entry.sequence <= sequence {
+            for stamp in entry.digests where stamp.scope.dataset == dataset {
+                digests[stamp.scope] = stamp.digest
+            }
+        }
+        return digests
+    }
+
     func has(_ place: JournalPlace) throws(StoreError) -> Bool {
         // An epoch's entry 0 stands for its beginning.
         if place.applied.number == 0 { return try place.applied <= head() }

@@ -9,7 +9,7 @@ struct PairVerification {
 
     /// One after the other: each may take what memory there is for one.
     func run(
-        progress: @escaping @Sendable (Verification.Place, Int) -> Void,
+        progress: @escaping @Sendable (Verification.Place, ScanProgress) -> Void,
         show: (CheckReport) -> Void
     ) async -> [CheckReport] {
         let book = VerificationBook(DataLayout(configuration))
@@ -27,7 +27,7 @@ struct PairVerification {
 
     private func run(
         _ name: String, _ pair: PairCheck,
-        _ progress: @escaping @Sendable (Verification.Place, Int) -> Void
+        _ progress: @escaping @Sendable (Verification.Place, ScanProgress) -> Void
     ) async -> CheckReport {
         let place = pair.place(of: name)
         // Nothing may have run here yet.
@@ -50,7 +50,13 @@ struct PairVerification {
                 left: PairSide(pair.left.name(beside: pair.right), one.rows),
                 right: PairSide(pair.right.name(beside: pair.left), other.rows),
                 tolerance: plan.tolerance, limits: limits)
-            let report = await comparison.run { progress(place, $0) }
+            let start = ContinuousClock.now
+            let report = await comparison.run {
+                progress(
+                    place,
+                    ScanProgress(
+                        rows: $0, rowsTotal: nil, elapsed: ContinuousClock.now - start))
+            }
             await one.close()
             await other.close()
             // What was not there then may have been about to come.

@@ -102,6 +102,12 @@ actor PlacePage {
         if counts.isEmpty, unwatched == 0 { provenAt = begun }
     }
 
+    /// What there is a right row of, or none.
+    var repairable: Set<VerificationBook.Page.OpenRow> {
+        let verdicts = [Verdict.corrupt, .missing, .rogue].map(\.rawValue)
+        return Set(rows.filter { verdicts.contains($0.verdict) })
+    }
+
     private var problem: String? { followProblem ?? scrubProblem }
 
     private var counts: [String: Int] {

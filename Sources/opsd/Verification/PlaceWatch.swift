@@ -15,10 +15,21 @@ actor PlaceWatch {
     private let progress: VerificationProgress
     private let page: PlacePage
     private let logger: Logger
+    /// Hands in what was found, and says what became of it; nil while that is not known. Nil: nothing is
+    /// to be done about it.
+    private let repair: Repair?
+
+    typealias Repair = @Sendable (CheckReport) async -> String?
 
     /// What the walk has found, for the follower to watch.
     private var handed: [Difference] = []
 
+    /// When the journaled rows were found to add up.
+    private var wholeAt: ContinuousClock.Instant?
+
+    private static let wholeFor = Duration.seconds(60)
+    private static let repairPause = Duration.seconds(1)
+    private static let repairPausesMax = 10
     private static let stepPause = Duration.milliseconds(100)
     /// Of what one step has found, so much is logged.
     private static let loggedMax = 20
@@ -26,7 +37,7 @@ actor PlaceWatch {
     init(
         _ place: Verification.Place, _ check: DatasetCheck, cycle: Duration,
         following: StoreCheck, scrubbing: StoreCheck, progress: VerificationProgress,
-        page: PlacePage, logger: Logger
+        page: PlacePage, logger: Logger, repair: Repair? = nil
     ) {
         self.place = place
         self.check = check
@@ -34,6 +45,7 @@ actor PlaceWatch {
         self.scrubbing = scrubbing
         self.progress = progress
         self.page = page
+        self.repair = repair
         pace = ScrubPace(cycle: cycle)
         var logger = logger
         logger[metadataKey: "place"] = "\(place.dataset) in \(place.store)"
@@ -50,6 +62,7 @@ actor PlaceWatch {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.follow(after: start) }
             group.addTask { await self.scrub() }
+            if let repair = self.repair { group.addTask { await self.handIn(repair) } }
             group.addTask {
                 while !Task.isCancelled {
                     await self.take(await self.page.write())
@@ -106,6 +119,36 @@ actor PlaceWatch {
             logger.notice(
                 "as journaled again: \(step.mended.count) of those found",
                 metadata: ["first": "\(names.joined(separator: " "))"])
+        }
+    }
+
+    // MARK: What becomes of it
+
+    /// What is open is handed in once it stays the same for a second, so that one plan has what one fault
+    /// did; and again only when there is more.
+    private func handIn(_ repair: Repair) async {
+        var considered: Set<VerificationBook.Page.OpenRow> = []
+        var last = considered
+        var waited = 0
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.repairPause)
+            let open = await page.repairable
+            guard !open.isSubset(of: considered) else {
+                considered.formIntersection(open)
+                continue
+            }
+            waited += 1
+            guard open == last || waited >= Self.repairPausesMax else {
+                last = open
+                continue
+            }
+            waited = 0
+            let report = await scrubbing.examine(
+                open.compactMap { RowKey(base64: $0.key) }.sorted { $0.base64 < $1.base64 })
+            guard report.outcome == .found, await problemOfTheJournaled() == nil else { continue }
+            guard let said = await repair(report) else { continue }
+            logger.notice("\(said)")
+            considered = open
         }
     }
 
@@ -174,7 +217,8 @@ actor PlaceWatch {
     private func lookAtSome(_ now: VerificationProgress.Place) async {
         let start = ContinuousClock.now
         let elapsed = Self.since(Timestamp(microseconds: now.begun))
-        let (rows, pause) = pace.page(rest: now.rows - now.done, elapsed: elapsed)
+        let (rows, pause) = pace.page(
+            rows: now.rows, rest: now.rows - now.done, elapsed: elapsed)
         let keys: [RowKey]
         do throws(StoreError) {
             keys = try await scrubbing.keys(
@@ -188,7 +232,7 @@ actor PlaceWatch {
         }
         let report = await scrubbing.examine(keys)
         guard !Task.isCancelled else { return }
-        await note(report)
+        guard await note(report) else { return await pauseForTrouble() }
         // What could not be read is no part of a proof: it is read again.
         guard report.outcome != .unknown else {
             await stall(report.problems.first ?? "rows could not be read")
@@ -212,7 +256,10 @@ actor PlaceWatch {
             try? await Task.sleep(for: .seconds(Double(rows) / rate))
         }
         guard !Task.isCancelled else { return false }
-        await note(report)
+        guard await note(report) else {
+            await pauseForTrouble()
+            return false
+        }
         await page.replaceLoose(report)
         guard report.outcome != .unknown else {
             await stall(report.problems.first ?? "the store could not be read")
@@ -222,11 +269,29 @@ actor PlaceWatch {
         return true
     }
 
-    private func note(_ report: CheckReport) async {
+    /// - Returns: false where what it was compared with is damaged itself: then nothing is known.
+    private func note(_ report: CheckReport) async -> Bool {
+        if report.outcome == .found, let problem = await problemOfTheJournaled() {
+            await stall(problem)
+            return false
+        }
         for difference in report.differences.prefix(Self.loggedMax) where difference.key == nil {
             logger.warning("\(difference.verdict.rawValue): \(difference.problem)")
         }
         take(await page.take(report))
+        return true
+    }
+
+    /// Before a store is found guilty; what was found whole a moment ago is not added up again.
+    private func problemOfTheJournaled() async -> String? {
+        if let wholeAt, wholeAt + Self.wholeFor > .now { return nil }
+        do throws(StoreError) {
+            try await scrubbing.expectWholeJournaled()
+            wholeAt = .now
+            return nil
+        } catch {
+            return error.description
+        }
     }
 }
 

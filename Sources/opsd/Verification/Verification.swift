@@ -11,8 +11,8 @@ struct Verification {
     }
 
     private let stores: [String: LateStore]
-    private let journal: JournalView
-    private let checks: [StoreCheck]
+    let journal: JournalView
+    let checks: [StoreCheck]
     private let book: VerificationBook
 
     private static let followPause = Duration.milliseconds(100)
@@ -48,7 +48,7 @@ struct Verification {
     /// Two at a time: a store that is read has its server wait for this side as often as not.
     /// - Parameter show: is given the reports in the order of the checks.
     func full(
-        progress: @escaping @Sendable (Place, Int) -> Void, show: (CheckReport) -> Void
+        progress: @escaping @Sendable (Place, ScanProgress) -> Void, show: (CheckReport) -> Void
     ) async -> [CheckReport] {
         var reports: [CheckReport] = []
         await withTaskGroup(of: (Int, CheckReport).self) { group in
@@ -73,12 +73,18 @@ struct Verification {
     }
 
     private func full(
-        _ check: StoreCheck, _ progress: @escaping @Sendable (Place, Int) -> Void
+        _ check: StoreCheck, _ progress: @escaping @Sendable (Place, ScanProgress) -> Void
     ) async -> CheckReport {
         let place = Place(dataset: check.schema.dataset, store: check.name)
         let begun = Timestamp.now()
-        let report = await check.full { progress(place, $0) }
-        await book.noteAlone(report, isWhole: true, begun)
+        let start = ContinuousClock.now
+        let total = try? await check.journaledCount()
+        let report = await check.full {
+            progress(
+                place,
+                ScanProgress(rows: $0, rowsTotal: total, elapsed: ContinuousClock.now - start))
+        }
+        await note(report, isWhole: true, begun)
         return report
     }
 
@@ -87,15 +93,74 @@ struct Verification {
     func recent(
         after sequence: SequenceNumber, show: (CheckReport) -> Void
     ) async -> [CheckReport] {
+        await part(show) { await $0.recent(after: sequence) }
+    }
+
+    /// What changed since each store was proven last, and the store's own digests.
+    func warm(show: (CheckReport) -> Void) async -> [CheckReport] {
+        let proven = Dictionary(
+            book.pages(of: places).map { (Place(dataset: $0.dataset, store: $0.store), $0) },
+            uniquingKeysWith: { first, _ in first })
+        return await part(show) { check in
+            let place = Place(dataset: check.schema.dataset, store: check.name)
+            guard let sequence = proven[place]?.provenSequence else {
+                var report = CheckReport(dataset: place.dataset, store: place.store)
+                report.fail(
+                    "it was never found whole: 'opsd verify \(place.dataset) --store \(place.store)' "
+                        + "reads all of it")
+                return report
+            }
+            return await check.warm(after: SequenceNumber(rawValue: sequence))
+        }
+    }
+
+    /// So many rows, chosen by chance, in each store.
+    func sample(_ count: Int, show: (CheckReport) -> Void) async -> [CheckReport] {
+        await part(show) { await $0.sample(count) }
+    }
+
+    private func part(
+        _ show: (CheckReport) -> Void, _ look: (StoreCheck) async -> CheckReport
+    ) async -> [CheckReport] {
         var reports: [CheckReport] = []
         for check in checks {
             let begun = Timestamp.now()
-            let report = await check.recent(after: sequence)
-            await book.noteAlone(report, isWhole: false, begun)
+            let report = await look(check)
+            await note(report, isWhole: false, begun)
             show(report)
             reports.append(report)
         }
         return reports
+    }
+
+    private var places: [Place] {
+        checks.map { Place(dataset: $0.schema.dataset, store: $0.name) }
+    }
+
+    /// What these reports, of everything, are to be believed of.
+    func certificate(
+        of reports: [CheckReport], openReviews: [String]
+    ) async throws(CommandFailure) -> Certificate {
+        let proven = book.pages(of: places)
+        let now = Timestamp.now()
+        do {
+            return Certificate(
+                of: try await journal.headPlace(),
+                reports.map { report in
+                    let page = proven.first {
+                        $0.dataset == report.dataset && $0.store == report.store
+                    }
+                    return Certificate.Copy(
+                        report, provenAt: page?.provenAt.map { Timestamp(microseconds: $0) },
+                        at: now)
+                }, openReviews: openReviews, at: now)
+        } catch {
+            throw CommandFailure(.unknown, error.description)
+        }
+    }
+
+    func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+        await book.noteAlone(report, isWhole: isWhole, begun)
     }
 
     /// The journal's last entry.
@@ -128,6 +193,20 @@ struct Verification {
                 }
             }
         }
+    }
+}
+
+/// How far the reading of one store is.
+struct ScanProgress: Sendable {
+    let rows: Int
+    /// About; nil where it is not known.
+    let rowsTotal: Int?
+    let elapsed: Duration
+
+    /// At the pace so far; nil where nothing tells it.
+    var remaining: Duration? {
+        guard let rowsTotal, rows > 0 else { return nil }
+        return elapsed * (Double(max(0, rowsTotal - rows)) / Double(rows))
     }
 }
 

@@ -57,22 +57,66 @@ struct VerificationWriter: Sendable {
         let isOfPairs = reports.allSatisfy(\.isOfPair)
         switch outcome {
         case "found":
-            let what = isOfPairs ? "the same on both sides" : "as they were journaled"
-            printLine("\(differing) of \(rows) rows are not \(what)")
-        case "unknown": printLine("nothing was found, but not everything could be read")
-        default:
             printLine(
                 isOfPairs
-                    ? "all \(rows) rows are the same on both sides"
+                    ? "not the same on both sides: \(differing) of \(rows) rows"
+                    : "not as journaled: \(differing) of \(rows) rows")
+        case "unknown": printLine("nothing was found, but not everything could be read")
+        case _ where isOfPairs:
+            printLine(
+                rows == 1
+                    ? "the one row is the same on both sides"
+                    : "all \(rows) rows are the same on both sides")
+        default:
+            printLine(
+                rows == 1
+                    ? "the one row is as it was journaled"
                     : "all \(rows) rows are as they were journaled")
         }
     }
 
-    /// On a terminal, how many rows have been read.
-    func showProgress(_ place: Verification.Place, _ rows: Int) {
-        guard !isJSON, isatty(2) == 1, rows > 0 else { return }
+    /// On a terminal, how many rows have been read, and how long it will take.
+    func showProgress(_ place: Verification.Place, _ progress: ScanProgress) {
+        guard !isJSON, isatty(2) == 1, progress.rows > 0 else { return }
+        let total = progress.rowsTotal.map { " of \($0)" } ?? ""
+        let left = progress.remaining.map {
+            ", \(Int(($0 / .seconds(1)).rounded(.up))) s left"
+        }
         FileHandle.standardError.write(
-            Data("\r\(place.dataset) in \(place.store): \(rows) rows\u{1B}[K\r".utf8))
+            Data(
+                "\r\(place.dataset) in \(place.store): \(progress.rows)\(total) rows\(left ?? "")\u{1B}[K\r"
+                    .utf8))
+    }
+
+    func show(_ signed: SignedCertificate, key: String?) {
+        let certificate = signed.certificate
+        let signature =
+            !signed.isIntact
+            ? "it was changed since, or is not whole"
+            : key == nil
+                ? "this data directory has signed none"
+                : key == signed.publicKey ? nil : "another data directory signed it"
+        if isJSON {
+            printObject { json in
+                json.member("sequence", SequenceNumber(rawValue: certificate.sequence).description)
+                json.member("made_at", certificate.madeAt)
+                json.member("is_intact", signed.isIntact)
+                json.member("is_ours", signed.isIntact && key == signed.publicKey)
+                json.name("doubts")
+                json.array(certificate.doubts) { $0.value($1) }
+            }
+            return
+        }
+        printLine(
+            "certificate as of entry \(SequenceNumber(rawValue: certificate.sequence)), "
+                + "made at \(certificate.madeAt)")
+        for copy in certificate.copies {
+            let proven = copy.provenAt.map { ", proven at \($0)" } ?? ", never proven"
+            printLine(
+                "\(copy.dataset) in \(copy.store): \(copy.outcome), \(copy.rows) rows\(proven)")
+        }
+        for doubt in certificate.doubts { printLine("doubt: \(doubt)") }
+        printLine("signature: \(signature ?? "of this data directory")")
     }
 
     private static func differing(_ report: CheckReport) -> Int {
@@ -155,6 +199,12 @@ struct VerificationWriter: Sendable {
     private func printLine(_ line: String) {
         let line = isJSON ? line : ScreenText.cut(line, to: nil)
         try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8))
+    }
+
+    /// Lines for people, or one object.
+    func printLine(text: String, json: (inout JSONWriter) -> Void) {
+        if isJSON { return printObject(json) }
+        for line in text.split(separator: "\n") { printLine(String(line)) }
     }
 
     private func printObject(_ body: (inout JSONWriter) -> Void) {

@@ -1,0 +1,75 @@
+public import Ledger
+
+/// What is decided about repairs of copies. The copies themselves are not the state's; that a repair begins
+/// is journaled before any of them is written.
+extension TradingState {
+    /// A plan has been made, and waits, or is carried out at once. One that waits takes the place of the one
+    /// that waited for the same dataset in the same store.
+    public mutating func planRepair(
+        _ record: RepairRecord, at now: Timestamp, by actor: String
+    ) throws(Refusal) {
+        if repairs[record.id] != nil { return }
+        let older = repairs.values.map(\.value).filter {
+            $0.state == .waiting && record.state == .waiting && $0.dataset == record.dataset
+                && $0.store == record.store
+        }
+        for var replaced in older.sorted(by: { $0.id < $1.id }) {
+            replaced.state = .replaced
+            replaced.reason = "\(record.id) is newer"
+            replaced.changedBy = actor
+            replaced.updatedAt = now
+            put(replaced)
+        }
+        var record = record
+        record.updatedAt = now
+        put(record)
+        seal("repair.\(record.state.rawValue)", at: now, by: actor)
+    }
+
+    /// - Parameters:
+    ///   - reason: stays what it was when it is nil.
+    ///   - change: of the counts.
+    /// - Returns: the record as it is now.
+    public mutating func moveRepair(
+        _ id: String, to state: RepairRecord.State, reason: String?, at now: Timestamp,
+        by actor: String, _ change: (inout RepairRecord.Counts) -> Void = { _ in }
+    ) throws(Refusal) -> RepairRecord {
+        guard var record = repairs[id]?.value else { throw .unknownRepair(id) }
+        // Whoever carries on after a crash begins what has begun.
+        if record.state == state, state == .applying || state == .undoing { return record }
+        guard state.mayFollow(record.state) else {
+            throw .notInState(repair: id, state: record.state.rawValue, verb: state.verb)
+        }
+        record.state = state
+        if let reason { record.reason = reason }
+        change(&record.counts)
+        record.changedBy = actor
+        record.updatedAt = now
+        put(record)
+        seal("repair.\(state.rawValue)", at: now, by: actor)
+        return record
+    }
+}
+
+extension RepairRecord.State {
+    fileprivate var verb: String {
+        switch self {
+        case .applying: "applied"
+        case .undoing: "undone"
+        default: rawValue
+        }
+    }
+
+    fileprivate func mayFollow(_ earlier: Self) -> Bool {
+        switch self {
+        case .waiting, .replaced: false
+        // What was turned down may be wanted after all.
+        case .approved: earlier == .waiting || earlier == .rejected
+        case .rejected: earlier == .waiting
+        case .applying: earlier == .waiting || earlier == .approved
+        case .applied: earlier == .applying
+        case .undoing: earlier == .applied
+        case .undone: earlier == .undoing
+        }
+    }
+}
