@@ -4,6 +4,8 @@ public import Ledger
 public struct CheckReport: Sendable {
     public let dataset: String
     public let store: String
+    /// Whether two places were compared with each other; then the left one stands for what was journaled.
+    public var isOfPair = false
     /// The rows that were compared, in the store or as they were journaled.
     public var rowsCompared = 0
     /// As of which entry it holds; nil when it did not come so far.
@@ -24,6 +26,13 @@ public struct CheckReport: Sendable {
     public init(dataset: String, store: String) {
         self.dataset = dataset
         self.store = store
+    }
+
+    /// Of two places whose comparison could not be begun.
+    public init(dataset: String, store: String, problem: String) {
+        self.init(dataset: dataset, store: store)
+        isOfPair = true
+        problems = [problem]
     }
 
     public enum Outcome: Sendable {

@@ -53,6 +53,21 @@ public struct Difference: Sendable, Hashable {
         self.found = found
     }
 
+    /// Of a row in two places of which neither has a journal: the left one stands for what should be there.
+    init(
+        dataset: String, key: RowKey?, verdict: Verdict, problem: String,
+        fields: [FieldDifference] = [], left: Row?, right: Row?
+    ) {
+        self.dataset = dataset
+        self.key = key
+        self.verdict = verdict
+        self.problem = problem
+        self.fields = fields
+        journaled = left
+        journaledSequence = nil
+        found = right.map { StampedRow(row: $0, sequence: .none) }
+    }
+
     /// What an earlier verification has found, of which the rest is not known any more.
     public init(known key: RowKey, verdict: Verdict) {
         self.init(

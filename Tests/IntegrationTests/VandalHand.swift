@@ -1,3 +1,4 @@
+import CurlClient
 import ExactJSON
 import Foundation
 import Ledger
@@ -183,8 +184,8 @@ struct VandalHand {
         case .oneByte:
             let path = try file(account)
             try await eventually("the file has it") {
-                !isJustChanged
-                    || (try String(contentsOfFile: path, encoding: .utf8)).contains("\(days)")
+                try !isJustChanged
+                    || String(contentsOfFile: path, encoding: .utf8).contains("\(days)")
             }
             try flipOneByte(of: symbol, in: path)
             return ([Self.name(account, symbol, "files")], .now)

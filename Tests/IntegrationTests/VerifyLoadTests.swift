@@ -1,9 +1,11 @@
+import CurlClient
 import ExactJSON
 import Foundation
 import Ledger
 import Synchronization
 import TestSupport
 import Testing
+import Verify
 
 @testable import opsd
 

@@ -259,6 +259,12 @@ public final class PostgresServer: Sendable {
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = FileHandle.nullDevice
+        // Another child that starts at the same moment would hold them open until it ends.
+        for pipe in [output, errors] {
+            for end in [pipe.fileHandleForReading, pipe.fileHandleForWriting] {
+                _ = fcntl(end.fileDescriptor, F_SETFD, FD_CLOEXEC)
+            }
+        }
         try process.run()
         let text = String(
             decoding: output.fileHandleForReading.readAll(), as: UTF8.self)

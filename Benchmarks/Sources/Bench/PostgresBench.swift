@@ -179,10 +179,19 @@ struct BenchPostgres {
         server.waitUntilExit()
     }
 
-    func psql(_ command: String) throws {
-        _ = try output(
+    func psql(_ command: String, in database: String = "postgres") throws {
+        _ = try rows(command, in: database)
+    }
+
+    /// What psql prints, a line a row.
+    func rows(_ command: String, in database: String) throws -> [String] {
+        try output(
             of: "psql",
-            ["-Xq", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "opsd", "-c", command, "postgres"])
+            [
+                "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "opsd", "-c", command,
+                database,
+            ]
+        ).split(separator: "\n").map(String.init)
     }
 
     func open(_ schemas: SchemaCatalogue = Datasets.catalogue) throws -> PostgresStore {

@@ -36,6 +36,8 @@ let benches: [(id: String, run: @Sendable () async throws -> Figure)] = [
     ("stores.lag-postgres", StoresBench.postgresLag),
     ("stores.lag-files", StoresBench.filesLag),
     ("verify.stores", VerifyBench.stores),
+    ("verify.pushdown-equal", PairBench.equal),
+    ("verify.pushdown-differences", PairBench.differences),
 ]
 
 let only = ProcessInfo.processInfo.environment["ONLY"] ?? ""

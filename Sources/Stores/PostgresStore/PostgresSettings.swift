@@ -14,6 +14,8 @@ public struct PostgresSettings: Sendable {
     /// Whether the tables of the trading desk are made by the migrations. Without it opsd keeps to its
     /// own schema, and each dataset's table is made of its schema or is there already.
     public var makesTradingTables = true
+    /// Settings of each session besides, as `name=value`.
+    var session: [String] = []
 
     /// - Parameters:
     ///   - url: `postgres://user:password@host:port/database?sslmode=require`; a Unix socket by
@@ -55,7 +57,7 @@ public struct PostgresSettings: Sendable {
         let milliseconds = timeout.wholeMilliseconds
         // The server gives up before the client does, so that its own word for it arrives.
         let limit = max(milliseconds * 9 / 10, 1)
-        let session = [
+        let own = [
             "statement_timeout=\(limit)", "lock_timeout=\(limit)",
             // What a stopped client holds locked is let go.
             "idle_in_transaction_session_timeout=\(max(milliseconds * 4, 10_000))",
@@ -70,8 +72,8 @@ public struct PostgresSettings: Sendable {
             "keepalives_count": "3", "tcp_user_timeout": "\(milliseconds)",
         ]
         var all = fixed.merging(parameters.mapValues { $0.reveal() }) { $1 }
-        let own = session.map { "-c \($0)" }.joined(separator: " ")
-        all["options"] = [own, all["options"] ?? ""].joined(separator: " ")
+        let options = (own + session).map { "-c \($0)" }.joined(separator: " ")
+        all["options"] = [options, all["options"] ?? ""].joined(separator: " ")
         return all.sorted { $0.key < $1.key }
     }
 }

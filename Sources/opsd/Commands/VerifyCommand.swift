@@ -22,6 +22,10 @@ struct VerifyCommand: AsyncParsableCommand {
 
             With --repair what differs is put right by the core: see opsd repair --help.
 
+            A check of two stores compares these with each other, whoever writes them: missing, rogue and \
+            corrupt say how the right side is not as the left one, and a difference counts when it stays \
+            for --deadline.
+
             Exit code 0: all is as journaled, or was put right. 1: something is not. 3: it could not be told.
 
             Example: opsd verify positions --store hot --json
@@ -97,11 +101,29 @@ struct VerifyCommand: AsyncParsableCommand {
         if let checkCertificate {
             return try check(checkCertificate, configuration, writer)
         }
-        let places = try places(configuration)
+        let pairs = try pairs(configuration)
+        let places = try places(configuration, besides: pairs)
+        var reports: [CheckReport] = []
+        if !places.isEmpty { reports = try await compare(places, configuration, writer) }
+        if follow { return }
+        reports += await PairVerification(
+            configuration: configuration, checks: pairs, limits: limits(configuration)
+        ).run(progress: writer.showProgress, show: writer.show)
+        writer.showResult(reports)
+        let outcomes = reports.map(\.outcome)
+        if outcomes.contains(.found) { throw CommandFailure(.found, "") }
+        if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+    }
+
+    /// Stores with the journal.
+    private func compare(
+        _ places: [Verification.Place], _ configuration: Configuration,
+        _ writer: VerificationWriter
+    ) async throws -> [CheckReport] {
         let run = try await Verification(configuration, places, limits(configuration))
         if follow {
             try await run.follow(writer)
-            return
+            return []
         }
         let begun = Timestamp.now()
         var reports: [CheckReport]
@@ -136,10 +158,7 @@ struct VerifyCommand: AsyncParsableCommand {
                 to: certificate, with: try CertificateKey(DataLayout(configuration)))
         }
         await run.close()
-        writer.showResult(reports)
-        let outcomes = reports.map(\.outcome)
-        if outcomes.contains(.found) { throw CommandFailure(.found, "") }
-        if outcomes.contains(.unknown) { throw CommandFailure(.unknown, "") }
+        return reports
     }
 
     private func check(
@@ -161,8 +180,28 @@ struct VerifyCommand: AsyncParsableCommand {
         return limits
     }
 
+    /// Which stores are compared with each other: those that are named, or all where nothing is.
+    private func pairs(_ configuration: Configuration) throws -> [VerifySettings] {
+        let all = configuration.verify.filter { $0.pair != nil }
+        let isWhole =
+            since == nil && sample == nil && !follow && store.isEmpty && repair == .none
+            && certificate == nil
+        if names.isEmpty { return isWhole ? all : [] }
+        let named = all.filter { names.contains($0.name) }
+        guard isWhole || named.isEmpty else {
+            throw CommandFailure(
+                .badInput,
+                "check '\(named[0].name)' compares two stores, each time all of them, and writes "
+                    + "neither: leave out --since, --sample, --follow, --store, --repair and "
+                    + "--certificate")
+        }
+        return named
+    }
+
     /// Which datasets are compared in which stores.
-    private func places(_ configuration: Configuration) throws -> [Verification.Place] {
+    private func places(
+        _ configuration: Configuration, besides pairs: [VerifySettings]
+    ) throws -> [Verification.Place] {
         let routes = configuration.routeTable.routes
         let nearest = { (name: String, known: [String]) in
             NearestName.nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
@@ -170,14 +209,10 @@ struct VerifyCommand: AsyncParsableCommand {
         let checks = Dictionary(
             configuration.verify.map { ($0.name, $0.dataset?.dataset) },
             uniquingKeysWith: { first, _ in first })
-        let names = try names.map { name throws(CommandFailure) in
-            if let dataset = checks[name] {
-                guard let dataset else {
-                    throw CommandFailure(
-                        .badInput, "check '\(name)' compares two stores: name it alone")
-                }
-                return dataset
-            }
+        let others = names.filter { name in !pairs.contains { $0.name == name } }
+        if others.isEmpty, !names.isEmpty { return [] }
+        let names = try others.map { name throws(CommandFailure) in
+            if case let dataset?? = checks[name] { return dataset }
             guard routes[name] == nil else { return name }
             let known = Array(checks.keys) + Array(routes.keys)
             throw CommandFailure(
@@ -194,7 +229,7 @@ struct VerifyCommand: AsyncParsableCommand {
             (names.isEmpty || names.contains($0.dataset))
                 && (store.isEmpty || store.contains($0.store))
         }
-        guard !places.isEmpty else {
+        guard !places.isEmpty || !pairs.isEmpty else {
             throw CommandFailure(
                 .badInput,
                 routes.isEmpty

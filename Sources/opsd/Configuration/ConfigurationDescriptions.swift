@@ -2,7 +2,21 @@
 /// that there is none for a key that no reader asks for.
 enum ConfigurationDescriptions {
     /// By the paths of `YAMLShape.paths`.
-    static let configuration: [String: String] = [
+    static let configuration = written.merging(layouts) { first, _ in first }
+
+    /// A side of a pair has the same layouts as a dataset.
+    private static let layouts: [String: String] = {
+        let own = "datasets.*.layout.*."
+        var layouts: [String: String] = [:]
+        for (path, text) in written where path.hasPrefix(own) {
+            for side in ["left", "right"] {
+                layouts["verify[].\(side).layout.\(path.dropFirst(own.count))"] = text
+            }
+        }
+        return layouts
+    }()
+
+    private static let written: [String: String] = [
         "node": "The name of this machine or desk.",
         "time_zone": "Of every schedule: a name of the tz database, or UTC.",
         "data_dir": "Everything that opsd keeps is under it.",
@@ -165,17 +179,19 @@ enum ConfigurationDescriptions {
         "verify[].budget.ratio": "Such a part of the rows that were compared, from 0 to 1.",
         "verify[].left": "In place of dataset: rows that are compared with those of right.",
         "verify[].left.store": "One of stores.",
-        "verify[].left.dataset": "One that lies in this store.",
+        "verify[].left.dataset": "One that lies in this store, or with layout any.",
         "verify[].left.table": "Of sqlite and postgres: any table.",
         "verify[].left.columns": "Of a table: columns with other names than their fields.",
+        "verify[].left.layout": "Of a dataset: how another program has put its rows there.",
         "verify[].right": "What left is compared with.",
         "verify[].right.store": "One of stores.",
-        "verify[].right.dataset": "One that lies in this store.",
+        "verify[].right.dataset": "One that lies in this store, or with layout any.",
         "verify[].right.table": "Of sqlite and postgres: any table.",
         "verify[].right.columns": "Of a table: columns with other names than their fields.",
+        "verify[].right.layout": "Of a dataset: how another program has put its rows there.",
         "verify[].keys":
             "The fields that tell rows apart. Left out: the dataset's, or the table's.",
-        "verify[].fields": "The others that are compared. Left out: all that both have.",
+        "verify[].fields": "The others that are compared. Left out: all that the two have.",
         "verify[].ignore": "Fields that are not compared.",
         "verify[].tolerance":
             "By field: how far two values may be apart, as in 0.01 or 5s, and be the same.",

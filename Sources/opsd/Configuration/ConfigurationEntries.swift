@@ -43,7 +43,7 @@ struct ConfigurationEntries {
         for dataset in configuration.datasets { list.dataset(dataset, kinds: kinds) }
         list.events(configuration.events)
         list.schedule(configuration)
-        for check in configuration.verify { list.verification(check) }
+        for check in configuration.verify { list.verification(check, kinds: kinds) }
         return list.entries
     }
 

@@ -91,6 +91,7 @@ struct ConfigurationReader {
         readSections(&top, key, &result)
         let stores = readStores(&top, &result)
         let checks = readVerify(&top, stores, &result)
+        warnOfUnused(stores, result)
         readServices(&top, stores, &result)
         readSchedule(&top, &result)
         addVerification(checks, to: &result)

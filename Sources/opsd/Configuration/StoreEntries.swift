@@ -72,7 +72,7 @@ extension ConfigurationEntries {
         if declared.kind == .declared { add("on_failure", declared.onFailure.rawValue) }
     }
 
-    private mutating func layout(_ layout: LayoutSettings, _ kind: StoreKind) {
+    mutating func layout(_ layout: LayoutSettings, _ kind: StoreKind) {
         switch kind {
         case .redis:
             add("key", layout.key ?? "none")

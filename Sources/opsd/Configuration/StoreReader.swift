@@ -23,16 +23,23 @@ extension ConfigurationReader {
                 stores: stores, datasets: result.datasets, findings: findings)
             result.events = reader.read(value)
         }
+        return stores
+    }
+
+    func warnOfUnused(_ stores: [PlacedStore], _ configuration: Configuration) {
         // A dataset that could not be read looks like one that uses no store.
-        guard !findings.hasErrors else { return stores }
+        guard !findings.hasErrors else { return }
         let used = Set(
-            result.datasets.flatMap(\.stores) + [result.events?.store].compactMap { $0 })
+            configuration.datasets.flatMap(\.stores)
+                + [configuration.events?.store].compactMap { $0 }
+                + configuration.verify.compactMap(\.pair).flatMap {
+                    [$0.left.store, $0.right.store]
+                })
         for store in stores where !used.contains(store.name) {
             findings.warning(
                 store.place, "no dataset uses store \(store.name)",
                 "name it as old, new or also of one, or remove it")
         }
-        return stores
     }
 }
 

@@ -3,11 +3,11 @@ import Ledger
 import StrictYAML
 
 extension ConfigurationEntries {
-    mutating func verification(_ check: VerifySettings) {
+    mutating func verification(_ check: VerifySettings, kinds: [String: StoreKind]) {
         within("verify", "[\(check.name)]") { list in
             switch check.subject {
             case .dataset(let dataset): list.datasetCheck(dataset)
-            case .pair(let pair): list.pairCheck(pair)
+            case .pair(let pair): list.pairCheck(pair, kinds)
             }
             list.add("every", check.every)
             switch check.full {
@@ -28,9 +28,9 @@ extension ConfigurationEntries {
         }
     }
 
-    private mutating func pairCheck(_ pair: PairCheck) {
-        side("left", pair.left)
-        side("right", pair.right)
+    private mutating func pairCheck(_ pair: PairCheck, _ kinds: [String: StoreKind]) {
+        side("left", pair.left, kinds[pair.left.store])
+        side("right", pair.right, kinds[pair.right.store])
         add("repair", RepairMode.none.rawValue)
         add("keys", pair.keys)
         add("fields", pair.fields)
@@ -42,7 +42,7 @@ extension ConfigurationEntries {
         }
     }
 
-    private mutating func side(_ key: String, _ side: PairCheck.Side) {
+    private mutating func side(_ key: String, _ side: PairCheck.Side, _ kind: StoreKind?) {
         within(key) { list in
             list.add("store", side.store)
             switch side.source {
@@ -53,6 +53,9 @@ extension ConfigurationEntries {
                 for (field, column) in side.columns.sorted(by: { $0.key < $1.key }) {
                     list.add(field, column)
                 }
+            }
+            if let layout = side.layout, let kind {
+                list.within("layout") { $0.layout(layout, kind) }
             }
         }
     }

@@ -199,6 +199,7 @@ struct VerifyReader {
             let columns = item.optional("columns")?.names { name, _, value in
                 value.nonEmptyText().map { (name, $0) }
             }
+            let layoutValue = item.optional("layout")
             if present.count != 1 {
                 item.refuse(
                     present.isEmpty
@@ -211,23 +212,39 @@ struct VerifyReader {
                     place, "columns belongs to a side with table",
                     "remove it: a dataset's layout says how it lies there")
             }
+            if dataset == nil, let place = item.place(ofKey: "layout") {
+                findings.error(
+                    place, "layout belongs to a side with dataset",
+                    "remove it: a table's columns are named under columns")
+            }
             guard let store else { return nil }
             let placed = expectStore(store)
+            let layout = layoutValue.flatMap {
+                LayoutReader(
+                    dataset: dataset?.name ?? "", schema: dataset.flatMap { schema(of: $0.name) },
+                    kind: placed?.kind, findings: findings
+                ).read($0)
+            }
             if let table, let kind = placed?.kind, kind != .sqlite, kind != .postgres {
                 findings.error(
                     table.place,
                     "store \(store.name) is of kind \(kind.rawValue): it has no tables",
                     "write 'dataset: …', and how its rows lie there under datasets")
             }
-            if let dataset { expect(dataset, in: store.name) }
+            if let dataset { expect(dataset, in: store.name, hasLayout: layoutValue != nil) }
             guard
                 let source: PairCheck.Source =
                     dataset.map({ .dataset($0.name) }) ?? table.map({ .table($0.name) })
             else { return nil }
             return PairCheck.Side(
                 store: store.name, source: source,
-                columns: Dictionary(columns ?? [], uniquingKeysWith: { first, _ in first }))
+                columns: Dictionary(columns ?? [], uniquingKeysWith: { first, _ in first }),
+                layout: layout?.settings)
         }
+    }
+
+    private func schema(of dataset: String) -> Schema? {
+        datasets.first { $0.name == dataset }?.declared?.schema ?? Datasets.catalogue[dataset]
     }
 
     private func expectStore(_ reference: PlacedReference) -> PlacedStore? {
@@ -238,7 +255,16 @@ struct VerifyReader {
         return nil
     }
 
-    private func expect(_ dataset: PlacedReference, in store: String) {
+    /// - Parameter hasLayout: another program puts the rows there, and it is said how.
+    private func expect(_ dataset: PlacedReference, in store: String, hasLayout: Bool) {
+        if hasLayout {
+            if schema(of: dataset.name) != nil { return }
+            let known = Datasets.catalogue.schemas.map(\.dataset) + datasets.map(\.name)
+            findings.error(
+                dataset.place, "no dataset is called '\(dataset.shown)'",
+                NearestName.remedy(for: dataset.name, in: known, noun: "datasets"))
+            return
+        }
         let there = datasets.filter { $0.stores.contains(store) }.map(\.name)
         guard !there.contains(dataset.name) else { return }
         findings.error(
@@ -251,8 +277,7 @@ struct VerifyReader {
         _ named: [PlacedReference], _ left: PairCheck.Side, _ right: PairCheck.Side
     ) {
         for case .dataset(let name) in [left.source, right.source] {
-            let declared = datasets.first { $0.name == name }?.declared?.schema
-            guard let schema = declared ?? Datasets.catalogue[name] else { continue }
+            guard let schema = schema(of: name) else { continue }
             let known = schema.fields.map(\.name)
             for field in named where !known.contains(field.name) {
                 findings.error(

@@ -83,13 +83,17 @@ struct PairCheck: Sendable, Equatable {
         var source: Source
         /// Of a table: the columns of fields that are called otherwise there.
         var columns: [String: String] = [:]
+        /// Of a dataset: how its rows lie there, where another program has put them; nil: as the
+        /// dataset's own layout says.
+        var layout: LayoutSettings?
     }
 
     var left: Side
     var right: Side
     /// The fields that tell rows apart. Empty: those of the dataset, or of the table's primary key.
     var keys: [String] = []
-    /// The other fields that are compared. Empty: all that both have.
+    /// The other fields that are compared. Empty: all of them; one that only one side has is then refused,
+    /// unless the other is a dataset that does not have it.
     var fields: [String] = []
     /// Fields that are not compared.
     var ignored: [String] = []

@@ -36,6 +36,13 @@ struct OpenStores: Sendable {
         let schemas = SchemaCatalogue(datasets.compactMap { catalogue[$0.name] })
         var layouts: [String: LayoutSettings] = [:]
         for dataset in datasets { layouts[dataset.name] = dataset.layout[settings.name] }
+        return try open(settings, schemas, layouts)
+    }
+
+    /// One store with these rows in it, whatever the configuration keeps there.
+    func open(
+        _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
+    ) throws(StoreError) -> any RepairableStore {
         switch settings.kind {
         case .files: return try openFiles(settings, schemas, layouts)
         case .sqlite:
@@ -57,7 +64,7 @@ struct OpenStores: Sendable {
             do {
                 fileLayouts[schema.dataset] = try Self.fileLayout(schema, layouts[schema.dataset])
             } catch {
-                throw refused(settings, "layout of \(schema.dataset): \(error)")
+                throw Self.refused(settings, "layout of \(schema.dataset): \(error)")
             }
         }
         return try FileStore(
@@ -88,10 +95,10 @@ struct OpenStores: Sendable {
             }
             url = try RedisURL(settings.url?.reveal() ?? "")
         } catch {
-            throw refused(settings, "\(error)")
+            throw Self.refused(settings, "\(error)")
         }
         return try RedisStore(
-            name: settings.name, url: url, layouts: redisLayouts, limits: limits(settings),
+            name: settings.name, url: url, layouts: redisLayouts, limits: Self.limits(settings),
             timeout: settings.timeout)
     }
 
@@ -136,30 +143,45 @@ struct OpenStores: Sendable {
     private func openPostgres(
         _ settings: StoreSettings, _ schemas: SchemaCatalogue, _ layouts: [String: LayoutSettings]
     ) throws(StoreError) -> any RepairableStore {
-        let postgres: PostgresSettings
+        try PostgresStore(
+            Self.postgresSettings(settings), schemas: schemas,
+            layouts: layouts.mapValues { Self.postgresLayout($0) }, isReading: isReading)
+    }
+
+    static func postgresSettings(
+        _ settings: StoreSettings
+    ) throws(StoreError) -> PostgresSettings {
         do {
-            postgres = try PostgresSettings(
+            return try PostgresSettings(
                 url: settings.url ?? Secret(""), timeout: settings.timeout,
                 connections: limits(settings))
         } catch {
             throw refused(settings, "\(error)")
         }
-        return try PostgresStore(
-            postgres, schemas: schemas,
-            layouts: layouts.mapValues { Self.postgresLayout($0) }, isReading: isReading)
+    }
+
+    /// Throws where the folder of a store of files is not there.
+    static func expectFolder(_ settings: StoreSettings) throws(StoreError) {
+        var isFolder: ObjCBool = false
+        let path = settings.path ?? ""
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder),
+            isFolder.boolValue
+        else {
+            throw .unavailable(store: settings.name, problem: "there is no folder \(path)")
+        }
     }
 
     static func postgresLayout(_ layout: LayoutSettings?) -> PostgresLayout {
         PostgresLayout(table: layout?.table, columns: layout?.columns ?? [:])
     }
 
-    private func limits(_ settings: StoreSettings) -> PoolLimits {
+    private static func limits(_ settings: StoreSettings) -> PoolLimits {
         PoolLimits(
             min: settings.connections.min, max: settings.connections.max,
             acquireTimeout: settings.timeout)
     }
 
-    private func refused(_ settings: StoreSettings, _ problem: String) -> StoreError {
+    private static func refused(_ settings: StoreSettings, _ problem: String) -> StoreError {
         .refused(store: settings.name, problem: problem)
     }
 }

@@ -160,14 +160,7 @@ struct Verification {
     }
 
     func note(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
-        do throws(FileWriteError) {
-            try await book.hold { [book] () throws(FileWriteError) in
-                try book.note(report, isWhole: isWhole, begun: begun)
-            }
-        } catch {
-            FileHandle.standardError.write(
-                Data("the daemon will not show what was found: \(error)\n".utf8))
-        }
+        await book.noteAlone(report, isWhole: isWhole, begun)
     }
 
     /// The journal's last entry.

@@ -111,6 +111,18 @@ struct VerificationBook: Sendable {
     /// Nil while another one writes: two at once would lose one's count.
     func lock() -> FileLock? { try? FileLock(path: layout.lock(of: "verify-book")) }
 
+    /// Notes what a command has found.
+    func noteAlone(_ report: CheckReport, isWhole: Bool, _ begun: Timestamp) async {
+        do throws(FileWriteError) {
+            try await hold { () throws(FileWriteError) in
+                try note(report, isWhole: isWhole, begun: begun)
+            }
+        } catch {
+            FileHandle.standardError.write(
+                Data("the daemon will not show what was found: \(error)\n".utf8))
+        }
+    }
+
     /// The lock, waited for; then `body` on a thread of its own, because it waits for the disk.
     func hold<Result: Sendable>(
         _ body: @escaping @Sendable () throws(FileWriteError) -> Result

@@ -67,7 +67,7 @@ final class VerificationMetrics: Sendable {
             queue.async { [self] in
                 let configuration = state.withLock { $0.configuration }
                 let layout = DataLayout(configuration)
-                let pages = VerificationBook(layout).pages(of: configuration.verifiedPlaces)
+                let pages = VerificationBook(layout).pages(of: configuration.bookedPlaces)
                 let progress = VerificationProgress.all(layout)
                 state.withLock { ($0.pages, $0.progress) = (pages, progress) }
                 continuation.resume()
@@ -77,7 +77,7 @@ final class VerificationMetrics: Sendable {
 
     func collect(into sink: inout MetricsSink) {
         let state = state.withLock { $0 }
-        let places = Dictionary(grouping: state.configuration.verifiedPlaces, by: \.dataset)
+        let places = Dictionary(grouping: state.configuration.bookedPlaces, by: \.dataset)
         let pages = Dictionary(grouping: state.pages, by: \.dataset)
         for (dataset, pages) in pages {
             let check = ("check", state.configuration.checkName(of: dataset))

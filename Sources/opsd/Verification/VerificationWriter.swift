@@ -23,7 +23,9 @@ struct VerificationWriter: Sendable {
     }
 
     func show(_ report: CheckReport) {
-        for difference in report.differences.prefix(limit) { show(difference, in: report.store) }
+        for difference in report.differences.prefix(limit) {
+            show(difference, in: report.store, isOfPair: report.isOfPair)
+        }
         if isJSON {
             printObject { json in
                 json.member("dataset", report.dataset)
@@ -52,9 +54,19 @@ struct VerificationWriter: Sendable {
             }
             return
         }
+        let isOfPairs = reports.allSatisfy(\.isOfPair)
         switch outcome {
-        case "found": printLine("not as journaled: \(differing) of \(rows) rows")
+        case "found":
+            printLine(
+                isOfPairs
+                    ? "not the same on both sides: \(differing) of \(rows) rows"
+                    : "not as journaled: \(differing) of \(rows) rows")
         case "unknown": printLine("nothing was found, but not everything could be read")
+        case _ where isOfPairs:
+            printLine(
+                rows == 1
+                    ? "the one row is the same on both sides"
+                    : "all \(rows) rows are the same on both sides")
         default:
             printLine(
                 rows == 1
@@ -144,7 +156,10 @@ struct VerificationWriter: Sendable {
         json.array(report.problems) { $0.value($1) }
     }
 
-    private func show(_ difference: Difference, in store: String, isMended: Bool = false) {
+    /// - Parameter isOfPair: two places were compared; then the left one's row stands for the journaled.
+    private func show(
+        _ difference: Difference, in store: String, isMended: Bool = false, isOfPair: Bool = false
+    ) {
         let key = difference.key?.description ?? difference.dataset
         if isJSON {
             printObject { json in
@@ -154,15 +169,17 @@ struct VerificationWriter: Sendable {
                 json.member(
                     "verdict", isMended ? Verdict.equal.rawValue : difference.verdict.rawValue)
                 json.member("problem", isMended ? nil : difference.problem)
-                json.member("journaled_sequence", difference.journaledSequence?.description)
-                json.member("found_sequence", difference.found?.sequence.description)
+                if !isOfPair {
+                    json.member("journaled_sequence", difference.journaledSequence?.description)
+                    json.member("found_sequence", difference.found?.sequence.description)
+                }
                 json.name("fields")
                 json.array(difference.fields) { json, field in
                     json.object { json in
                         json.member("field", field.field)
-                        json.name("journaled")
+                        json.name(isOfPair ? "left" : "journaled")
                         json.value(field.journaled)
-                        json.name("found")
+                        json.name(isOfPair ? "right" : "found")
                         json.value(field.found)
                     }
                 }
