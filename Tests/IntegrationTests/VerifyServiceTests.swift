@@ -195,6 +195,40 @@ extension RealProcesses {
             }
         }
 
+        /// What the service finds is put right by the core where the check says so, and nothing else is.
+        @Test(.timeLimit(.minutes(3)))
+        func whatIsFoundIsRepairedWhereTheCheckSaysSo() async throws {
+            let redis = try await RedisServer()
+            let checks = [
+                "{name: positions, dataset: positions, every: 5s, repair: auto, budget: {rows: 5, ratio: 1}}",
+                "{name: balances, dataset: balances, every: 5s, repair: auto, budget: {rows: 0}}",
+            ]
+            try await StoreDesk.run(redis: redis, checks: checks) { stores in
+                let desk = stores.desk
+                let load = try await OrderLoad(desk)
+                try await load.run { try await load.wait(forMore: 30) }
+                try await stores.settle()
+                let key = "acc:positions:\(desk.settings.accountIDs[0])"
+                let before = try await stores.redis("HVALS", key)
+                let symbol = try await stores.redis("HKEYS", key).split(separator: "\n")[0]
+                _ = try await stores.redis("HDEL", key, String(symbol))
+                let balance = "acc:balance:\(desk.settings.accountIDs[1])"
+                _ = try await stores.redis("DEL", balance)
+                try await eventually("the position is there again", within: .seconds(40)) {
+                    let now = try await stores.redis("HVALS", key)
+                    return now.split(separator: "\n").sorted()
+                        == before.split(separator: "\n").sorted()
+                }
+                try await eventually("the other waits for somebody", within: .seconds(40)) {
+                    let page = try await MetricPage(desk)
+                    return page.differences == ["balances missing": 1] && page.openReviews == 1
+                }
+                #expect(try await stores.redis("EXISTS", balance).trimmed == "0")
+                let status = try await desk.command("status")
+                #expect(status.output.contains("balances: 1 repair waits for somebody to decide"))
+            }
+        }
+
         /// A dataset that SIGHUP brings is shown without a restart of the daemon.
         @Test(.timeLimit(.minutes(3)))
         func aCheckThatIsAddedIsShownAtOnce() async throws {
@@ -242,6 +276,10 @@ private struct MetricPage {
             found["\(parts[1]) \(parts[3])"] = count
         }
         return found
+    }
+
+    var openReviews: Int? {
+        lines.first { $0.hasPrefix("opsd_review_open ") }.flatMap { Int($0.dropFirst(17)) }
     }
 
     /// In seconds since 1970.

@@ -69,7 +69,8 @@ import Testing
         #expect(configuration.services.last == .verify)
         #expect(
             configuration.jobs.map(\.command) == [
-                ["opsd", "verify", "positions", "--full"], ["opsd", "verify", "legacy"],
+                ["opsd", "verify", "positions", "--full", "--repair", "auto"],
+                ["opsd", "verify", "legacy"],
             ])
         #expect(configuration.jobs.map(\.name) == ["verify-positions", "verify-legacy"])
         #expect(configuration.jobs[1].schedule == .every(.seconds(600)))

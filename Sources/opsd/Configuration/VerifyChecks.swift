@@ -24,7 +24,12 @@ extension ConfigurationReader {
             var job = JobSettings(
                 name: check.jobName, command: [JobSettings.ownProgram, "verify", check.name],
                 schedule: schedule)
-            if check.dataset != nil { job.command.append("--full") }
+            if let dataset = check.dataset {
+                job.command += ["--full"]
+                if dataset.repair != .none {
+                    job.command += ["--repair", dataset.repair.rawValue]
+                }
+            }
             job.timeZone = result.timeZone
             return job
         }

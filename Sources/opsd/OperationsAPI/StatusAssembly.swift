@@ -15,6 +15,7 @@ struct StatusAssembly: Sendable {
         let configuration = health.current.value
         let coreName = configuration.services.first { $0.program == .builtin(.core) }?.name
         async let core = coreReport(coreName)
+        async let reviews = openReviews(coreName)
         async let readings = health.monitor.readings()
         let services = await health.services.all()
         await verification.refresh()
@@ -25,7 +26,7 @@ struct StatusAssembly: Sendable {
             services: services.map { Self.entry($0.status, $0.reading, after) },
             health: await readings.map(Self.entry), core_service: coreName, core: await core,
             jobs: await scheduler.status().map { StatusReport.Job($0) },
-            verification: verification.report(),
+            verification: verification.report(reviews: await reviews),
             control_problem: controlProblem())
         return StatusJudgement.judged(report)
     }
@@ -35,6 +36,16 @@ struct StatusAssembly: Sendable {
             return nil
         }
         return try? answer.data(StatusReport.Core.self)
+    }
+
+    /// Repairs that wait for a person, by check; nil when the core does not say.
+    private func openReviews(_ name: String?) async -> [String: Int]? {
+        guard let name, let answer = await children.ask(name, "/control/repairs"),
+            let repairs = try? answer.data([RepairLine].self)
+        else { return nil }
+        return repairs.reduce(into: [:]) { counts, repair in
+            if repair.state == "waiting" { counts[repair.check, default: 0] += 1 }
+        }
     }
 
     // MARK: Parts

@@ -115,7 +115,8 @@ final class VerificationMetrics: Sendable {
     }
 
     /// What `opsd status` says of each check of a dataset.
-    func report() -> [StatusReport.Verification] {
+    /// - Parameter reviews: repairs that wait for a person, by check; nil when that is not known.
+    func report(reviews: [String: Int]?) -> [StatusReport.Verification] {
         let state = state.withLock { $0 }
         return state.configuration.verify.compactMap { check in
             guard let dataset = check.dataset?.dataset, let every = check.every else { return nil }
@@ -124,9 +125,11 @@ final class VerificationMetrics: Sendable {
             let progress = places.compactMap {
                 state.progress[VerificationProgress.name($0)]
             }
-            return StatusReport.Verification(
+            var report = StatusReport.Verification(
                 check: check.name, dataset: dataset, pages: pages, placeCount: places.count,
                 progress: progress, cycle: every)
+            report.reviews_open = reviews.map { $0[check.name] ?? 0 }
+            return report
         }
     }
 

@@ -84,7 +84,8 @@ struct VerifyWatch {
                     scrubbing: StoreCheck(
                         schema, in: place.store, scrubbed, against: journal, limits: limits),
                     progress: progress,
-                    page: PlacePage(place, VerificationBook(layout), logger), logger: logger)
+                    page: PlacePage(place, VerificationBook(layout), logger), logger: logger,
+                    repair: repair(of: dataset, journal))
                 watches.append((watch, start))
             }
         }
@@ -102,6 +103,22 @@ struct VerifyWatch {
         _ = await flush(progress, nil)
         for store in following.values { await store.pooled?.close() }
         for store in scrubbing.values { await store.pooled?.close() }
+    }
+
+    /// Nil where the check wants nothing of it.
+    private func repair(of check: DatasetCheck, _ journal: JournalView) -> PlaceWatch.Repair? {
+        guard check.repair != .none else { return nil }
+        let desk = RepairDesk(configuration, journal: journal)
+        let wish = RepairDesk.wish(for: check.dataset, in: configuration)
+        return { report in
+            switch await desk.consider(report, wish) {
+            case .nothing: "nothing of what was found can be put right by a plan"
+            case .known(let line): line.text
+            case .filed(let id): "\(id) waits: no core runs, and it is the core that repairs"
+            // Whether anything was done is not known: it is handed in again.
+            case .failed: nil
+            }
+        }
     }
 
     private func openStores() -> [String: LateStore] {
