@@ -60,7 +60,9 @@ extension RealProcesses {
                     if writers.hasWritten(number) {
                         let days = Self.days(undone[symbol])
                         #expect(
-                            writers.mayBe(days, number, otherwise: nil), "\(number): \(days ?? 0)")
+                            writers.mayBe(
+                                days, number, otherwise: Self.days(wrong[symbol])),
+                            "\(number): \(days ?? 0)")
                     } else {
                         #expect(undone[symbol] == wrong[symbol], "\(symbol)")
                         given += 1
@@ -211,13 +213,13 @@ private final class RacingWriters: Sendable {
     }
 
     /// Whether a row may have this value now.
+    /// - Parameter otherwise: what it has when nobody has written it.
     func mayBe(_ days: Int?, _ number: Int, otherwise: Int?) -> Bool {
         written.withLock { written in
             if let foreign = written.foreign[number] { return days == foreign }
-            guard let sent = written.sent[number] else { return days == otherwise }
-            guard let days else { return false }
+            if days == written.acknowledged[number] ?? otherwise { return true }
             // Of one whose answer never came it is not known.
-            return written.acknowledged[number] == days || sent.contains(days)
+            return days.map { written.sent[number]?.contains($0) == true } ?? false
         }
     }
 

@@ -181,19 +181,24 @@ struct VerifyDesk {
         let at: ContinuousClock.Instant
     }
 
-    func run(kills: Bool) async throws -> VerifyOutcome {
+    /// What the tasks write down; behind locks, since they run side by side.
+    private final class Record: Sendable {
         let changes = Mutex(0)
         let faults = Mutex<[Fault]>([])
         let seen = Mutex<[String: ContinuousClock.Instant]>([:])
+    }
+
+    func run(kills: Bool) async throws -> VerifyOutcome {
+        let record = Record()
         let end = ContinuousClock.now + .seconds(load.seconds)
         var outcome = VerifyOutcome()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for index in 0..<Self.busy {
-                group.addTask { try await keepChanging(index, until: end, changes) }
+                group.addTask { try await keepChanging(index, until: end, record) }
             }
-            group.addTask { try await watch(seen) }
+            group.addTask { try await watch(record) }
             group.addTask {
-                try await plant(until: end, faults)
+                try await plant(until: end, record)
                 // What was planted last has its whole cycle.
                 try await Task.sleep(for: .seconds(load.cycleSeconds + 5))
                 throw CancellationError()
@@ -205,10 +210,10 @@ struct VerifyDesk {
                 group.cancelAll()
             }
         }
-        outcome.changes = changes.withLock { $0 }
-        let found = seen.withLock { $0 }
+        outcome.changes = record.changes.withLock { $0 }
+        let found = record.seen.withLock { $0 }
         var expected: Set<String> = []
-        for fault in faults.withLock({ $0 }) {
+        for fault in record.faults.withLock({ $0 }) {
             outcome.planted += 1
             expected.formUnion(fault.keys)
             let times = fault.keys.prefix(fault.timed).compactMap { found[$0] }
@@ -232,7 +237,7 @@ struct VerifyDesk {
 
     /// One account's rows, in batches, so many changes a second.
     private func keepChanging(
-        _ index: Int, until end: ContinuousClock.Instant, _ changes: borrowing Mutex<Int>
+        _ index: Int, until end: ContinuousClock.Instant, _ record: Record
     ) async throws {
         let perBatch = 50
         let pause = Duration.seconds(1) * perBatch * Self.busy / load.changesPerSecond
@@ -245,7 +250,7 @@ struct VerifyDesk {
             }
             do {
                 try await put(rows, of: accounts[index])
-                changes.withLock { $0 += perBatch }
+                record.changes.withLock { $0 += perBatch }
             } catch {
                 // The core is being started again.
                 try await Task.sleep(for: .milliseconds(100))
@@ -257,16 +262,14 @@ struct VerifyDesk {
     }
 
     /// Writes down when each row is first said to be wrong.
-    private func watch(
-        _ seen: borrowing Mutex<[String: ContinuousClock.Instant]>
-    ) async throws {
+    private func watch(_ record: Record) async throws {
         while true {
             let now = ContinuousClock.now
             for page in try pages() {
                 for row in page.rows ?? [] {
                     guard let key = row.difference?.key else { continue }
                     let name = "\(key) in \(page.store)"
-                    seen.withLock { seen in
+                    record.seen.withLock { seen in
                         if seen[name] == nil { seen[name] = now }
                     }
                 }
@@ -297,7 +300,7 @@ struct VerifyDesk {
 extension VerifyDesk {
     /// Fifty of them: five of each kind, three in rows that have just changed and two in rows at rest.
     private func plant(
-        until end: ContinuousClock.Instant, _ faults: borrowing Mutex<[Fault]>
+        until end: ContinuousClock.Instant, _ record: Record
     ) async throws {
         var hand = VandalHand(desk: self)
         let kinds = VandalHand.Kind.allCases
@@ -306,7 +309,7 @@ extension VerifyDesk {
             for kind in kinds {
                 let isJustChanged = round < 3
                 let (keys, at) = try await hand.damage(kind, isJustChanged: isJustChanged)
-                faults.withLock {
+                record.faults.withLock {
                     $0.append(
                         Fault(
                             what: "\(kind)\(isJustChanged ? ", just changed" : "")", keys: keys,
