@@ -118,7 +118,7 @@ import Trading
             .appending(path: "docs/CONFIGURATION.md")
         let parts = try String(contentsOf: page, encoding: .utf8).components(separatedBy: "```")
         let examples = parts.filter { $0.hasPrefix("yaml\n") }.map { String($0.dropFirst(5)) }
-        try #require(examples.count == 6)
+        try #require(examples.count == 7)
         let builtIn = try load("{}")
         var documented = try load(try #require(examples.first))
         let written = documented.writtenKeys
@@ -156,6 +156,8 @@ import Trading
         )
         usual.jitter = jobs[1].jitter
         #expect(jobs[1] == usual)
+        let pair = try load(examples[6]).verify.first?.pair
+        #expect(pair?.right.layout?.field == "{symbol}")
         let stores = try load(examples[4])
         #expect(stores.stores.map(\.kind) == StoreKind.allCases)
         #expect(stores.datasets.map(\.name).suffix(2) == ["quotes", "bars"])

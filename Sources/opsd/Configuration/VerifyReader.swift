@@ -163,7 +163,7 @@ struct VerifyReader {
             return value.tolerance().map { (name, $0) }
         }
         guard let left, let right else { return nil }
-        if left.store == right.store, left.source == right.source {
+        if left.store == right.store, left.source == right.source, left.layout == right.layout {
             rightValue?.refuse("left and right are the same", "name another store, or table")
         }
         refuseTwice(keys + fields + ignored)
@@ -217,14 +217,15 @@ struct VerifyReader {
                     place, "layout belongs to a side with dataset",
                     "remove it: a table's columns are named under columns")
             }
-            guard let store else { return nil }
-            let placed = expectStore(store)
             let layout = layoutValue.flatMap {
                 LayoutReader(
                     dataset: dataset?.name ?? "", schema: dataset.flatMap { schema(of: $0.name) },
-                    kind: placed?.kind, findings: findings
+                    kind: stores.first { $0.name == store?.name }?.kind,
+                    findings: findings
                 ).read($0)
             }
+            guard let store else { return nil }
+            let placed = expectStore(store)
             if let table, let kind = placed?.kind, kind != .sqlite, kind != .postgres {
                 findings.error(
                     table.place,
