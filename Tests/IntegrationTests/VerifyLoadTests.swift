@@ -221,7 +221,7 @@ struct VerifyDesk {
             }
             if kills { group.addTask { try await keepKilling(until: end) } }
             do {
-                try await group.waitForAll()
+                while try await group.next() != nil {}
             } catch is CancellationError {
                 group.cancelAll()
             }
