@@ -103,7 +103,7 @@ struct VandalHand {
         _ kind: Kind, isJustChanged: Bool
     ) async throws -> (keys: [String], at: ContinuousClock.Instant) {
         inPostgres.toggle()
-        let days = 1_000 + symbol
+        let days = 900_000 + symbol * 3
         switch kind {
         case .expiring, .truncated:
             let account = nextAccount()
@@ -115,7 +115,8 @@ struct VandalHand {
                 let path = try file(account)
                 if isJustChanged {
                     try await eventually("the file has it") {
-                        try String(contentsOfFile: path, encoding: .utf8).contains("\(days)")
+                        try String(contentsOfFile: path, encoding: .utf8).contains(
+                            "\"days\":\(days),")
                     }
                 }
                 let bytes = try #require(FileManager.default.contents(atPath: path))
@@ -185,7 +186,7 @@ struct VandalHand {
             let path = try file(account)
             try await eventually("the file has it") {
                 try !isJustChanged
-                    || String(contentsOfFile: path, encoding: .utf8).contains("\(days)")
+                    || String(contentsOfFile: path, encoding: .utf8).contains("\"days\":\(days),")
             }
             try flipOneByte(of: symbol, in: path)
             return ([Self.name(account, symbol, "files")], .now)

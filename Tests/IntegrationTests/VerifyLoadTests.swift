@@ -19,16 +19,19 @@ extension RealProcesses {
             ProcessInfo.processInfo.environment[name].flatMap(Int.init) ?? usual
         }
 
-        /// All that is planted is found, in time, and nothing else.
+        /// All that is planted is found, and nothing else. How soon is asked where the build and the machine are
+        /// told to keep up: `make soak`.
         @Test(.timeLimit(.minutes(30)))
         func plantedFaultsAreFoundUnderLoadAndNothingElse() async throws {
+            let isTimed = Self.number("OPSD_VERIFY_SECONDS", 0) > 0
             let load = VerifyLoad(
-                changesPerSecond: Self.number("OPSD_VERIFY_CHANGES_PER_SECOND", 2_000),
-                seconds: Self.number("OPSD_VERIFY_SECONDS", 60), cycleSeconds: 20)
+                changesPerSecond: Self.number("OPSD_VERIFY_CHANGES_PER_SECOND", 400),
+                seconds: Self.number("OPSD_VERIFY_SECONDS", 40), cycleSeconds: 20)
             try await VerifyDesk.run(load) { desk in
                 try await desk.fill()
                 let outcome = try await desk.run(kills: false)
                 Self.expectAll(of: outcome)
+                guard isTimed else { return }
                 #expect(
                     outcome.changes >= load.changesPerSecond * load.seconds * 95 / 100,
                     "only \(outcome.changes) changes")
@@ -166,7 +169,10 @@ struct VerifyDesk {
             let count = index < Self.busy + Self.resting ? Self.rowsEach : 2
             for start in stride(from: 0, to: count, by: 200) {
                 try await put(
-                    (start..<min(count, start + 200)).map { Self.row(account, "S\($0)", $0 + 100) },
+                    (start..<min(count, start + 200)).map {
+                        // No two rows alike: two that are swapped would be none.
+                        Self.row(account, "S\($0)", 10_000 * (index + 1) + $0)
+                    },
                     of: account)
             }
         }
@@ -216,7 +222,7 @@ struct VerifyDesk {
             group.addTask {
                 try await plant(until: end, record)
                 // What was planted last has its whole cycle.
-                try await Task.sleep(for: .seconds(load.cycleSeconds + 5))
+                try await Task.sleep(for: .seconds(2 * load.cycleSeconds + 5))
                 throw CancellationError()
             }
             if kills { group.addTask { try await keepKilling(until: end) } }
