@@ -48,6 +48,8 @@ soak:  ## the long runs and the large counts
 		swift test $(SWIFT_FLAGS) --filter CrashTests
 	OPSD_REPAIR_ROWS=10000 OPSD_REPAIR_KILLS=20 swift test $(SWIFT_FLAGS) --filter RepairCrashTests
 	OPSD_RELOADS=1000 swift test $(SWIFT_FLAGS) --filter ReloadTests
+	OPSD_VERIFY_CHANGES_PER_SECOND=5000 OPSD_VERIFY_SECONDS=600 OPSD_VERIFY_KILL_SECONDS=120 \
+		swift test $(SWIFT_FLAGS) --filter VerifyLoadTests
 	OPSD_SCRAPE_SECONDS=300 swift test $(SWIFT_FLAGS) --filter PrometheusTests
 
 crash:  ## kill and restart, OPSD_CRASH_ROUNDS times

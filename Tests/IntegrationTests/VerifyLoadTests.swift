@@ -20,26 +20,42 @@ extension RealProcesses {
         }
 
         /// All that is planted is found, in time, and nothing else.
-        @Test(.timeLimit(.minutes(30)), arguments: [false, true])
-        func plantedFaultsAreFoundUnderLoadAndNothingElse(_ kills: Bool) async throws {
+        @Test(.timeLimit(.minutes(30)))
+        func plantedFaultsAreFoundUnderLoadAndNothingElse() async throws {
             let load = VerifyLoad(
                 changesPerSecond: Self.number("OPSD_VERIFY_CHANGES_PER_SECOND", 2_000),
-                // With kills it is about what is found, not about the load.
-                seconds: kills ? 40 : Self.number("OPSD_VERIFY_SECONDS", 60), cycleSeconds: 20)
+                seconds: Self.number("OPSD_VERIFY_SECONDS", 60), cycleSeconds: 20)
             try await VerifyDesk.run(load) { desk in
                 try await desk.fill()
-                let outcome = try await desk.run(kills: kills)
-                print(outcome)
-                #expect(outcome.missed.isEmpty, "not found: \(outcome.missed)")
-                #expect(outcome.false.isEmpty, "no faults, and found: \(outcome.false)")
-                #expect(outcome.planted == 50)
-                if kills { return }
+                let outcome = try await desk.run(kills: false)
+                Self.expectAll(of: outcome)
                 #expect(
                     outcome.changes >= load.changesPerSecond * load.seconds * 95 / 100,
                     "only \(outcome.changes) changes")
                 #expect(outcome.justChanged.last ?? .seconds(99) <= .seconds(2))
                 #expect(outcome.atRest.last ?? .seconds(99) <= .seconds(load.cycleSeconds))
             }
+        }
+
+        /// Whatever is killed meanwhile: the verifier, the core, Redis.
+        @Test(
+            .timeLimit(.minutes(30)),
+            .enabled(if: number("OPSD_VERIFY_KILL_SECONDS", 0) > 0, "part of make soak"))
+        func plantedFaultsAreFoundWhateverIsKilled() async throws {
+            let load = VerifyLoad(
+                changesPerSecond: 500, seconds: Self.number("OPSD_VERIFY_KILL_SECONDS", 0),
+                cycleSeconds: 20)
+            try await VerifyDesk.run(load) { desk in
+                try await desk.fill()
+                Self.expectAll(of: try await desk.run(kills: true))
+            }
+        }
+
+        private static func expectAll(of outcome: VerifyOutcome) {
+            print(outcome)
+            #expect(outcome.planted == 50)
+            #expect(outcome.missed.isEmpty, "not found: \(outcome.missed)")
+            #expect(outcome.false.isEmpty, "no faults, and found: \(outcome.false)")
         }
     }
 }
@@ -305,6 +321,7 @@ extension VerifyDesk {
         var hand = VandalHand(desk: self)
         let kinds = VandalHand.Kind.allCases
         let pause = (end - .now) / (kinds.count * 5 + 1)
+        var next = ContinuousClock.now
         for round in 0..<5 {
             for kind in kinds {
                 let isJustChanged = round < 3
@@ -316,7 +333,8 @@ extension VerifyDesk {
                             timed: isJustChanged && kind.takesAnAccount ? 1 : keys.count,
                             isJustChanged: isJustChanged, at: at))
                 }
-                try await Task.sleep(for: pause)
+                next += pause
+                try await Task.sleep(until: next, clock: .continuous)
             }
         }
     }

@@ -104,20 +104,35 @@ import Testing
         journal.put(other, nil)
         copy.follow()
         _ = await step(0)
+        // It is looked at once more.
+        #expect(follower.settled == SequenceNumber(epoch: 1, number: 0))
+        _ = await step(1_000)
         let settled = try #require(follower.settled)
         #expect(settled == SequenceNumber(epoch: 1, number: 1))
         journal.put(key, row(1))
         journal.put(other, nil)
         // The store is behind: the rows wait.
-        #expect(await step(100).found.isEmpty)
+        #expect(await step(1_100).found.isEmpty)
         #expect(follower.settled == settled)
         copy.follow()
         copy.change { $0.found[key] = nil }
         follower = ChangeFollower(
             StoreCheck(MemoryJournal.schema, in: "memory", copy, against: journal), after: settled)
-        _ = await step(200)
-        #expect(await step(300).found.map(\.verdict) == [.missing])
+        _ = await step(1_200)
+        #expect(await step(1_300).found.map(\.verdict) == [.missing])
+        _ = await step(2_200)
         #expect(follower.settled == SequenceNumber(epoch: 1, number: 3))
+    }
+
+    /// What is damaged when it has been looked at already, a moment after the change.
+    @Test mutating func aRowThatChangedIsLookedAtTwice() async {
+        journal.put(key, row(1))
+        copy.follow()
+        #expect(await step(0).rowsCompared == 1)
+        copy.change { $0.found[key] = nil }
+        #expect(await step(900).rowsCompared == 0)
+        _ = await step(1_000)
+        #expect(await step(1_100).found.map(\.verdict) == [.missing])
     }
 
     @Test mutating func whatOthersFoundIsWatchedUntilItIsMended() async {
