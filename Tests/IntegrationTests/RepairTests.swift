@@ -173,6 +173,7 @@ extension RealProcesses {
                 let text = try String(contentsOfFile: path, encoding: .utf8)
                 try (text + "\n").write(toFile: path, atomically: true, encoding: .utf8)
                 let changed = try await scene.opsd("repair", "apply", id)
+                #expect(try await scene.open() == "1", "it waits as before")
                 #expect(changed.code == 4 && changed.errors.contains("was changed"), "\(changed)")
                 try text.write(toFile: path, atomically: true, encoding: .utf8)
                 let approved = try await scene.opsd("repair", "apply", id)

@@ -59,8 +59,9 @@ import Testing
         try state.planRepair(record("other", store: "record"), at: Self.now, by: "verify")
         try state.planRepair(record("at once", .applying), at: Self.now, by: "verify")
         #expect(state.repairs["a"]?.value.state == .waiting)
-        try state.planRepair(record("b"), at: Self.now, by: "verify")
+        try state.planRepair(record("b"), replacing: ["a", "at once"], at: Self.now, by: "verify")
         #expect(state.repairs["a"]?.value.state == .replaced)
+        #expect(state.repairs["at once"]?.value.state == .applying)
         #expect(state.repairs["b"]?.value.state == .waiting)
         #expect(state.repairs["other"]?.value.state == .waiting)
         // Handed in twice it is one.

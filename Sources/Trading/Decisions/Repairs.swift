@@ -3,22 +3,20 @@ public import Ledger
 /// What is decided about repairs of copies. The copies themselves are not the state's; that a repair begins
 /// is journaled before any of them is written.
 extension TradingState {
-    /// A plan has been made, and waits, or is carried out at once. One that waits takes the place of the one
-    /// that waited for the same dataset in the same store.
+    /// A plan has been made, and waits, or is carried out at once.
+    /// - Parameter replaced: plans all of whose rows are in this one: they wait no more.
     public mutating func planRepair(
-        _ record: RepairRecord, at now: Timestamp, by actor: String
+        _ record: RepairRecord, replacing replaced: [String] = [], at now: Timestamp,
+        by actor: String
     ) throws(Refusal) {
         if repairs[record.id] != nil { return }
-        let older = repairs.values.map(\.value).filter {
-            $0.state == .waiting && record.state == .waiting && $0.dataset == record.dataset
-                && $0.store == record.store
-        }
-        for var replaced in older.sorted(by: { $0.id < $1.id }) {
-            replaced.state = .replaced
-            replaced.reason = "\(record.id) is newer"
-            replaced.changedBy = actor
-            replaced.updatedAt = now
-            put(replaced)
+        for id in replaced {
+            guard var older = repairs[id]?.value, older.state == .waiting else { continue }
+            older.state = .replaced
+            older.reason = "\(record.id) is newer"
+            older.changedBy = actor
+            older.updatedAt = now
+            put(older)
         }
         var record = record
         record.updatedAt = now

@@ -6,7 +6,7 @@ public struct RepairRecord: Entity {
     public enum State: String, Sendable, CaseIterable {
         /// For a person to decide.
         case waiting
-        /// A newer plan for the same rows' copy waits in its place.
+        /// All of its rows are in a newer plan.
         case replaced
         case rejected
         case approved

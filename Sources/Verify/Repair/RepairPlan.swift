@@ -160,7 +160,8 @@ public struct PlannedRow: Sendable, Hashable, Codable {
 
     /// Which row, and what was found of it: of two plans that have the same, the same was found.
     public struct Finding: Sendable, Hashable {
-        let exact: String
+        /// The key.
+        public let exact: String
         let found: RowMark?
     }
 

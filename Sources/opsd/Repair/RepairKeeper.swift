@@ -63,14 +63,21 @@ struct RepairKeeper: Sendable {
                     + "opsd service restart core")
         }
         let findings = await files.findings(of: id)
+        let rows = Set(findings.map(\.exact))
         var undone = 0
+        var replaced: [String] = []
         for record in published.repairs
         where record.dataset == plan.head.dataset && record.store == plan.head.store {
             switch record.state {
-            case .waiting where await files.findings(of: record.id) == findings,
+            case .waiting where await files.findings(of: record.id).isSuperset(of: findings),
                 .rejected where await files.findings(of: record.id).isSuperset(of: findings):
                 await files.remove(id)
                 return .known(record)
+            case .waiting
+            where await files.findings(of: record.id).allSatisfy({
+                rows.contains($0.exact)
+            }):
+                replaced.append(record.id)
             case .undone:
                 undone += await files.findings(of: record.id).intersection(findings).count
             default: break
@@ -85,8 +92,10 @@ struct RepairKeeper: Sendable {
             state: isBegun ? .applying : .waiting,
             reason: isBegun ? "within the budget" : objections.joined(separator: "; "),
             by: Self.verifier, madeAt: Timestamp(plan.head.madeAt) ?? .now())
+        // What is carried out at once leaves the others to those who decide.
+        let older = isBegun ? [] : replaced
         try await core.engine.performControl { state, now throws(Refusal) in
-            try state.planRepair(record, at: now, by: Self.verifier)
+            try state.planRepair(record, replacing: older, at: now, by: Self.verifier)
         }
         if !isBegun {
             logger.warning(
@@ -124,6 +133,8 @@ struct RepairKeeper: Sendable {
 
     func approve(_ id: String, reason: String, by actor: String) async throws -> RepairRecord {
         _ = try await known(id)
+        // What cannot be carried out goes on waiting.
+        _ = try await run(id)
         _ = try await move(id, to: .approved, reason: reason, by: actor)
         return try await apply(id, reason: reason, by: actor)
     }
@@ -137,10 +148,12 @@ struct RepairKeeper: Sendable {
     func apply(_ id: String, reason: String, by actor: String) async throws -> RepairRecord {
         _ = try await known(id)
         return try await alone(id) {
+            // What cannot be carried out goes on waiting.
+            let run = try await run(id)
             if published.repair(id)?.state != .applying {
                 _ = try await move(id, to: .applying, reason: reason, by: actor)
             }
-            let counts = try await run(id).apply()
+            let counts = try await run.apply()
             return try await move(id, to: .applied, reason: nil, by: actor) { record in
                 record.repaired = counts[.repaired] ?? 0
                 record.adopted = counts[.adopted] ?? 0
@@ -153,10 +166,11 @@ struct RepairKeeper: Sendable {
     /// Takes a repair back, or goes on with that. Returns when it is done.
     func undo(_ id: String, reason: String, by actor: String) async throws -> RepairRecord {
         try await alone(id) {
+            let run = try await run(id)
             if published.repair(id)?.state != .undoing {
                 _ = try await move(id, to: .undoing, reason: reason, by: actor)
             }
-            let counts = try await run(id).undo()
+            let counts = try await run.undo()
             return try await move(id, to: .undone, reason: nil, by: actor) { record in
                 record.undone = counts[.undone] ?? 0
                 record.newer = counts[.newer] ?? 0
@@ -186,7 +200,10 @@ struct RepairKeeper: Sendable {
 
     private func run(_ id: String) async throws -> RepairRun {
         let (plan, bytes) = try await files.plan(id)
-        guard published.repair(id)?.planDigest == SipHashKey.repairs.words(bytes) else {
+        guard let record = published.repair(id) else {
+            throw EngineError.refused(.unknownRepair(id))
+        }
+        guard record.planDigest == SipHashKey.repairs.words(bytes) else {
             throw CommandFailure(
                 .refused,
                 "\(files.path(of: id)) is not what was journaled: it was changed; "
