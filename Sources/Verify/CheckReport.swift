@@ -48,8 +48,11 @@ public struct CheckReport: Sendable {
         if unexamined > 0 || counts.contains(where: { $0.key != .unknown && $0.value > 0 }) {
             return .found
         }
-        return problems.isEmpty && counts[.unknown, default: 0] == 0 ? .equal : .unknown
+        return isKnown ? .equal : .unknown
     }
+
+    /// Whether all of it could be looked at, whatever was found.
+    public var isKnown: Bool { problems.isEmpty && counts[.unknown, default: 0] == 0 }
 
     mutating func add(_ difference: Difference) {
         counts[difference.verdict, default: 0] += 1

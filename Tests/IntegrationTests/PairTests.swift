@@ -219,9 +219,8 @@ extension RealProcesses {
             try await eventually("the rows are being read") {
                 try await server.psql(
                     "postgres",
-                    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'FETCH%' "
-                        + "AND state = 'active'"
-                ) == "1"
+                    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                ).hasPrefix("t")
             }
             await server.killAll()
             let found = try await run.value

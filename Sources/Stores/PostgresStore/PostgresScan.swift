@@ -40,9 +40,13 @@ extension PostgresStore: ScannableStore {
             // Somebody may have altered it since it was found fit.
             try await connection.look { try table.check($0) }
             try await connection.look(leavesTransaction: true) { link in
-                // Who takes the rows may take his time with a page.
+                // Who takes the rows may take his time
+                // with a page, while the server has the next one ready and nobody takes it.
                 try link.execute(
-                    "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 120000")
+                    """
+                    BEGIN READ ONLY; SET LOCAL statement_timeout = 0; \
+                    SET LOCAL idle_in_transaction_session_timeout = 120000
+                    """)
                 _ = try link.query(
                     "DECLARE opsd_scan NO SCROLL CURSOR FOR \(select.sql)", select.parameters)
                 try link.send(Self.fetch)

@@ -51,7 +51,11 @@ final class FlatReplies {
             reader.pointee.privdata = Unmanaged.passUnretained(self).toOpaque()
             for _ in 0..<count {
                 var reply: UnsafeMutableRawPointer?
-                guard redisGetReply(context, &reply) == REDIS_OK else { return false }
+                guard redisGetReply(context, &reply) == REDIS_OK else {
+                    // Half an answer has this for its object, which is none that the library may free.
+                    reader.pointee.reply = nil
+                    return false
+                }
             }
             return true
         }

@@ -38,7 +38,7 @@ public struct RepairPolicy: Sendable, Hashable, Codable {
 
     /// Why a plan has to wait for a person; nothing when it need not. A pure decision.
     /// - Parameters:
-    ///   - undone: of its rows, those that a person has put back as they were found.
+    ///   - undone: of its rows, those that a person has put back as they were found, or rejected to repair.
     ///   - recent: rows of this check that were put right without a person within the last hour. Damage that
     ///     comes slowly, and two programs that write against each other, use the budget up too.
     public func objections(to plan: RepairPlan, undone: Int, recent: Int = 0) -> [String] {
@@ -55,7 +55,7 @@ public struct RepairPolicy: Sendable, Hashable, Codable {
             reasons.append("\(rows) of \(compared) rows differ, and the budget is \(ratioMax)")
         }
         if undone > 0 {
-            reasons.append("\(undone) of its rows were repaired before, and put back by a person")
+            reasons.append("\(undone) of its rows were put back by a person, or left as they were")
         }
         switch conflict {
         case .journal: break

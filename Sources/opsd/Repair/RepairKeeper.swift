@@ -78,7 +78,8 @@ struct RepairKeeper: Sendable {
                 rows.contains($0.exact)
             }):
                 replaced.append(record.id)
-            case .undone:
+            // A person has decided about these rows, also where others are found with them now.
+            case .undone, .undoing, .rejected:
                 undone += await files.findings(of: record.id).intersection(findings).count
             default: break
             }

@@ -69,7 +69,7 @@ actor PlacePage {
     /// - Returns: what the follower is to watch.
     func take(_ report: CheckReport) -> [Difference] {
         rowsCompared += report.rowsCompared
-        if scrubProblem != nil, report.outcome != .unknown {
+        if scrubProblem != nil, report.isKnown {
             scrubProblem = nil
             isChanged = true
         }
@@ -197,10 +197,9 @@ actor PlacePage {
 extension VerificationBook.Page {
     /// What was proven earlier stays proven.
     fileprivate mutating func inherit(_ before: VerificationBook.Page?) {
-        if provenAt == nil {
-            provenAt = before?.provenAt
-            provenSequence = before?.provenSequence
-        }
+        provenAt = provenAt ?? before?.provenAt
+        // Of an earlier proof: what changed since that entry changed since this one too.
+        provenSequence = provenSequence ?? before?.provenSequence
         equalAt = equalAt ?? before?.equalAt
     }
 }

@@ -234,7 +234,7 @@ actor PlaceWatch {
         guard !Task.isCancelled else { return }
         guard await note(report) else { return await pauseForTrouble() }
         // What could not be read is no part of a proof: it is read again.
-        guard report.outcome != .unknown else {
+        guard report.isKnown else {
             await stall(report.problems.first ?? "rows could not be read")
             return await pauseForTrouble()
         }
@@ -261,7 +261,7 @@ actor PlaceWatch {
             return false
         }
         await page.replaceLoose(report)
-        guard report.outcome != .unknown else {
+        guard report.isKnown else {
             await stall(report.problems.first ?? "the store could not be read")
             await pauseForTrouble()
             return false
