@@ -36,6 +36,8 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errors, flags, 0o600)
+        // Not the pipes of other children that start at this moment: who reads them would wait for this one.
+        for descriptor: Int32 in 3..<1_024 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         // env changes the directory and becomes the program.
         let words = ["/usr/bin/env", "-C", directory, program] + arguments
         let pointers = words.map { strdup($0) } + [nil]
